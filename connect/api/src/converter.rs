@@ -69,12 +69,15 @@ pub trait Converter: Send {
     async fn prepare_decode(&mut self, topic: &str, bytes: &Bytes) -> Result<(), ConnectError>;
 }
 
+/// Makes a converter from its config, without the prefix; the error is of kind `Config`.
+pub type NewConverter = fn(&ConfigMap, ConverterRole) -> Result<Box<dyn Converter>, ConnectError>;
+
 /// A row of the table of converters.
 pub struct ConverterPlugin {
     /// The class name that configs use, e.g. `io.confluent.connect.avro.AvroConverter`.
     pub class: &'static str,
     /// Its config keys, without the `key.converter.` or `value.converter.` prefix.
     pub config_def: fn() -> &'static ConfigDef,
-    /// Makes one from its config, without the prefix; the error is of kind `Config`.
-    pub new: fn(&ConfigMap, ConverterRole) -> Result<Box<dyn Converter>, ConnectError>,
+    /// Makes one.
+    pub new: NewConverter,
 }

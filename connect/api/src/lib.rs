@@ -11,6 +11,7 @@ mod data;
 mod error;
 pub mod logical;
 mod record;
+mod schema_cache;
 mod sink;
 mod source;
 mod transform;
@@ -18,12 +19,15 @@ mod transform;
 pub use bytestring::ByteString;
 
 pub use connector::{Connector, ConnectorKind, Validation};
-pub use converter::{Converter, ConverterError, ConverterPlugin, ConverterRole, Decoded};
+pub use converter::{
+    Converter, ConverterError, ConverterPlugin, ConverterRole, Decoded, NewConverter,
+};
 pub use data::{Field, Schema, SchemaBuilder, SchemaKind, SchemaRef, Value};
 pub use error::{ConnectError, ErrorKind};
 pub use record::{
     Header, Headers, Original, Record, UNAVAILABLE_HEADER, VERSION_EPOCH_HEADER, VERSION_HEADER,
 };
+pub use schema_cache::SchemaCache;
 pub use sink::{
     ErrantRecords, SinkConnector, SinkContext, SinkRecord, SinkTask, TopicPartition,
     TopicPartitionOffsets,
@@ -31,4 +35,4 @@ pub use sink::{
 pub use source::{
     SourceBatch, SourceConnector, SourceContext, SourceOffset, SourcePartition, SourceTask,
 };
-pub use transform::{Transform, TransformPlugin};
+pub use transform::{NewTransform, Transform, TransformPlugin};

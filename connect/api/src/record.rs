@@ -61,6 +61,8 @@ pub struct Record {
     pub value_schema: Option<SchemaRef>,
     /// The value; `Null` is a tombstone.
     pub value: Value,
+    /// The offset it was consumed at; `None` on its way in.
+    pub offset: Option<i64>,
     /// Milliseconds since the epoch; `None` lets the producer choose.
     pub timestamp_ms: Option<i64>,
     /// Headers in their order.

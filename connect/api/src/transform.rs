@@ -9,12 +9,15 @@ pub trait Transform: Send {
     fn apply(&mut self, record: Record) -> Result<Option<Record>, ConnectError>;
 }
 
+/// Makes a transform from its config, without the prefix; the error is of kind `Config`.
+pub type NewTransform = fn(&ConfigMap) -> Result<Box<dyn Transform>, ConnectError>;
+
 /// A row of the table of transforms.
 pub struct TransformPlugin {
     /// The class name that configs use, e.g. `org.apache.kafka.connect.transforms.ReplaceField$Value`.
     pub class: &'static str,
     /// Its config keys, without the `transforms.NAME.` prefix.
     pub config_def: fn() -> &'static ConfigDef,
-    /// Makes one from its config, without the prefix; the error is of kind `Config`.
-    pub new: fn(&ConfigMap) -> Result<Box<dyn Transform>, ConnectError>,
+    /// Makes one.
+    pub new: NewTransform,
 }

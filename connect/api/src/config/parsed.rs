@@ -65,24 +65,18 @@ impl ParsedConfig {
 /// Whether the text is of the type; the error is Kafka's reason.
 pub(super) fn parse(kind: ConfigType, text: &str) -> Result<(), &'static str> {
     let text = text.trim();
-    let ok = match kind {
-        ConfigType::Boolean
-            if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") =>
-        {
-            true
+    let (ok, reason) = match kind {
+        ConfigType::Boolean => {
+            let ok = text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
+            (ok, "Expected value to be either true or false")
         }
-        ConfigType::Boolean => return Err("Expected value to be either true or false"),
-        ConfigType::Int => text.parse::<i32>().is_ok(),
-        ConfigType::Short => text.parse::<i16>().is_ok(),
-        ConfigType::Long => text.parse::<i64>().is_ok(),
-        ConfigType::Double => text.parse::<f64>().is_ok(),
-        ConfigType::String | ConfigType::List | ConfigType::Class | ConfigType::Password => true,
+        ConfigType::Int => (text.parse::<i32>().is_ok(), "Not a number of type INT"),
+        ConfigType::Short => (text.parse::<i16>().is_ok(), "Not a number of type SHORT"),
+        ConfigType::Long => (text.parse::<i64>().is_ok(), "Not a number of type LONG"),
+        ConfigType::Double => (text.parse::<f64>().is_ok(), "Not a number of type DOUBLE"),
+        ConfigType::String | ConfigType::List | ConfigType::Class | ConfigType::Password => {
+            (true, "")
+        }
     };
-    match kind {
-        _ if ok => Ok(()),
-        ConfigType::Int => Err("Not a number of type INT"),
-        ConfigType::Short => Err("Not a number of type SHORT"),
-        ConfigType::Long => Err("Not a number of type LONG"),
-        _ => Err("Not a number of type DOUBLE"),
-    }
+    if ok { Ok(()) } else { Err(reason) }
 }
