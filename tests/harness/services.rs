@@ -1,0 +1,158 @@
+//! Real services, started by the scripts of `tests/services/`, once for all tests of a run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::http::Http;
+
+/// The root of the project.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Runs a script of `tests/services/`; the last line of what it prints.
+pub fn run_script(name: &str, arguments: &[&str]) -> Result<String> {
+    let output = script(name, arguments)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!("{name} {}: {}\n{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
+fn script(name: &str, arguments: &[&str]) -> Result<Output> {
+    let path = repository().join("tests/services").join(name);
+    Command::new(&path).args(arguments).output().with_context(|| format!("{} did not run", path.display()))
+}
+
+/// Runs a tool of Apache Kafka to its end; output and errors together.
+pub fn kafka_tool(class: &str, arguments: &[&str]) -> Result<String> {
+    let all: Vec<&str> = ["tool", class].iter().chain(arguments).copied().collect();
+    let output = script("kafka.sh", &all)?;
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        bail!("{class} {}: {}\n{text}", arguments.join(" "), output.status);
+    }
+    Ok(text)
+}
+
+/// Runs a Python program with the clients of `python.sh`; what it prints.
+pub fn python(program: &Path, arguments: &[&str]) -> Result<String> {
+    let python = run_script("python.sh", &[])?;
+    let output = Command::new(python).arg(program).args(arguments).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("{} {}: {}\n{text}\n{}", program.display(), arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text)
+}
+
+fn port(variable: &str, default: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| default.to_owned())
+}
+
+/// A name that no other test of this run uses.
+fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A database of its own on the shared Postgres.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    /// The port on loopback.
+    pub port: u16,
+    /// The database's name; also a good name for a slot or a topic prefix.
+    pub database: String,
+}
+
+impl Postgres {
+    /// Makes a new database; the server is started where it does not run yet.
+    pub async fn start() -> Result<Self> {
+        let port = port("AQUIFER_TEST_POSTGRES_PORT", "15433");
+        run_script("postgres.sh", &["start", &port])?;
+        let postgres = Self { port: port.parse()?, database: unique("it") };
+        let mut admin = PgConnection::connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await?;
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {}", postgres.database))).await?;
+        Ok(postgres)
+    }
+
+    /// A new connection.
+    pub async fn connect(&self) -> Result<PgConnection> {
+        let url = format!("postgres://postgres@127.0.0.1:{}/{}", self.port, self.database);
+        PgConnection::connect(&url).await.with_context(|| url)
+    }
+
+    /// Runs statements, each committed by itself.
+    pub async fn execute(&self, statements: &[&str]) -> Result<()> {
+        let mut connection = self.connect().await?;
+        for statement in statements {
+            connection.execute(AssertSqlSafe((*statement).to_owned())).await.with_context(|| (*statement).to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// The config of a source for those tables, with more keys over it.
+    pub fn source_config(&self, tables: &str, more: &Value) -> Value {
+        let mut config = json!({
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+            "database.hostname": "127.0.0.1",
+            "database.port": self.port.to_string(),
+            "database.user": "postgres",
+            "database.dbname": self.database,
+            "topic.prefix": self.database,
+            "slot.name": self.database,
+            "publication.name": self.database,
+            "publication.autocreate.mode": "filtered",
+            "table.include.list": tables,
+        });
+        merge(&mut config, more);
+        config
+    }
+}
+
+/// The shared Elasticsearch.
+#[derive(Debug, Clone)]
+pub struct Elasticsearch {
+    /// The base address.
+    pub url: String,
+    /// A client of it.
+    pub http: Http,
+}
+
+impl Elasticsearch {
+    /// Starts the server where it does not run yet.
+    pub fn start() -> Result<Self> {
+        let port = port("AQUIFER_TEST_ELASTICSEARCH_PORT", "19200");
+        let url = run_script("elasticsearch.sh", &["start", &port])?;
+        Ok(Self { http: Http::new(&url), url })
+    }
+
+    /// The config of a sink that unwraps change events of the topic and writes them to the index, with more keys over it.
+    pub fn sink_config(&self, topic: &str, index: &str, more: &Value) -> Value {
+        let mut config = json!({
+            "connector.class": "io.confluent.connect.elasticsearch.ElasticsearchSinkConnector",
+            "connection.url": self.url,
+            "topics": topic,
+            "behavior.on.null.values": "delete",
+            "transforms": "unwrap,index",
+            "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
+            "transforms.index.type": "org.apache.kafka.connect.transforms.RegexRouter",
+            "transforms.index.regex": ".*",
+            "transforms.index.replacement": index,
+        });
+        merge(&mut config, more);
+        config
+    }
+}
+
+fn merge(config: &mut Value, more: &Value) {
+    if let (Some(config), Some(more)) = (config.as_object_mut(), more.as_object()) {
+        config.extend(more.clone());
+    }
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `make test`: one build, the unit tests, then the system tests with real services that are started once and stopped at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+SERVICES=tests/services
+export AQUIFER_TEST_POSTGRES_PORT=${AQUIFER_TEST_POSTGRES_PORT:-15433} AQUIFER_TEST_ELASTICSEARCH_PORT=${AQUIFER_TEST_ELASTICSEARCH_PORT:-19200}
+stop() {
+  $SERVICES/elasticsearch.sh stop "$AQUIFER_TEST_ELASTICSEARCH_PORT" || true
+  $SERVICES/postgres.sh stop "$AQUIFER_TEST_POSTGRES_PORT" || true
+}
+trap stop EXIT
+
+# The downloads and the first start of the services go on beside the build.
+prepare() {
+  $SERVICES/postgres.sh start "$AQUIFER_TEST_POSTGRES_PORT"
+  $SERVICES/elasticsearch.sh start "$AQUIFER_TEST_ELASTICSEARCH_PORT"
+  $SERVICES/kafka.sh tool kafka.Kafka --version
+  $SERVICES/python.sh
+} >target/services.log 2>&1
+mkdir -p target
+prepare &
+prepared=$!
+cargo build --locked -p aquifer
+cargo test --locked --workspace --no-run
+wait "$prepared" || { tail -n 40 target/services.log >&2; echo "error: a service did not start" >&2; exit 1; }
+
+cargo test --locked --workspace --exclude aquifer-tests
+# Each system test starts processes of its own: as many at a time as there are cores.
+cargo test --locked -p aquifer-tests -- --test-threads="$(nproc)"
