@@ -49,7 +49,11 @@ pub struct Aquifer {
 impl Aquifer {
     /// Starts it on free ports in that directory, and waits until it is ready.
     pub async fn start(directory: &Path, options: Options) -> Result<Self> {
-        let any = Addresses { kafka: "127.0.0.1:0".to_owned(), registry: "127.0.0.1:0".to_owned(), connect: "127.0.0.1:0".to_owned() };
+        let any = Addresses {
+            kafka: "127.0.0.1:0".to_owned(),
+            registry: "127.0.0.1:0".to_owned(),
+            connect: "127.0.0.1:0".to_owned(),
+        };
         Self::start_at(directory, options, &any).await
     }
 
@@ -69,7 +73,13 @@ impl Aquifer {
                 return Err(error.context(log_end(directory)));
             }
         };
-        Ok(Self { directory: directory.to_owned(), options, child, addresses, started_in: began.elapsed() })
+        Ok(Self {
+            directory: directory.to_owned(),
+            options,
+            child,
+            addresses,
+            started_in: began.elapsed(),
+        })
     }
 
     /// Ends it at once, as a power cut or the kernel would.
@@ -108,7 +118,8 @@ impl Aquifer {
     /// Memory in use, in KiB.
     pub fn resident_kib(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
     }
 
@@ -134,7 +145,10 @@ impl Aquifer {
 
     /// Posts a connector and waits until it and its tasks run.
     pub async fn create_connector(&self, name: &str, config: &Value) -> Result<()> {
-        let (status, answer) = self.connect().call(Method::POST, "/connectors", Some(&json!({"name": name, "config": config}))).await?;
+        let (status, answer) = self
+            .connect()
+            .call(Method::POST, "/connectors", Some(&json!({"name": name, "config": config})))
+            .await?;
         if status != 201 {
             bail!("connector {name} was answered {status}: {answer}");
         }
@@ -148,10 +162,13 @@ impl Aquifer {
             let status = connect.get(&format!("/connectors/{name}/status")).await?;
             let tasks = status["tasks"].as_array().cloned().unwrap_or_default();
             let running = |part: &Value| part["state"] == "RUNNING";
-            if let Some(failed) = tasks.iter().chain([&status["connector"]]).find(|part| part["state"] == "FAILED") {
+            if let Some(failed) =
+                tasks.iter().chain([&status["connector"]]).find(|part| part["state"] == "FAILED")
+            {
                 bail!("{name} failed: {}", failed["trace"]);
             }
-            Ok((running(&status["connector"]) && !tasks.is_empty() && tasks.iter().all(running)).then_some(()))
+            Ok((running(&status["connector"]) && !tasks.is_empty() && tasks.iter().all(running))
+                .then_some(()))
         })
         .await
         .with_context(|| log_end(&self.directory))
@@ -168,8 +185,10 @@ impl Drop for Aquifer {
 fn spawn(directory: &Path, options: &Options, at: &Addresses) -> Result<Child> {
     let ready = directory.join("ready.json");
     let _ = std::fs::remove_file(&ready);
-    let log = std::fs::File::options().create(true).append(true).open(directory.join("aquifer.log"))?;
-    let program = if options.program.as_os_str().is_empty() { built()? } else { options.program.clone() };
+    let log =
+        std::fs::File::options().create(true).append(true).open(directory.join("aquifer.log"))?;
+    let program =
+        if options.program.as_os_str().is_empty() { built()? } else { options.program.clone() };
     Command::new(&program)
         .arg("start")
         .arg("--data-dir")
@@ -188,7 +207,8 @@ fn spawn(directory: &Path, options: &Options, at: &Addresses) -> Result<Child> {
 /// The program of the build that this test belongs to.
 fn built() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let found = test.ancestors().skip(1).map(|folder| folder.join("aquifer")).find(|path| path.is_file());
+    let found =
+        test.ancestors().skip(1).map(|folder| folder.join("aquifer")).find(|path| path.is_file());
     found.context("the program is not built: cargo build -p aquifer")
 }
 
@@ -199,7 +219,11 @@ fn read_ready(directory: &Path, child: &mut Child) -> Result<Option<Addresses>> 
     let Ok(bytes) = std::fs::read(directory.join("ready.json")) else { return Ok(None) };
     let ready: Value = serde_json::from_slice(&bytes)?;
     let address = |role: &str| ready[role].as_str().unwrap_or_default().to_owned();
-    Ok(Some(Addresses { kafka: address("kafka"), registry: address("registry"), connect: address("connect") }))
+    Ok(Some(Addresses {
+        kafka: address("kafka"),
+        registry: address("registry"),
+        connect: address("connect"),
+    }))
 }
 
 fn log_end(directory: &Path) -> String {

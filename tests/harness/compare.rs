@@ -19,7 +19,10 @@ const PAGE: usize = 10_000;
 
 /// Every row of a query; the column `id` is the key, and Postgres makes the JSON.
 pub async fn rows(connection: &mut PgConnection, query: &str) -> Result<Rows> {
-    let all = sqlx::query(AssertSqlSafe(format!("SELECT id::text, to_json(t)::text FROM ({query}) t"))).fetch_all(connection).await?;
+    let all =
+        sqlx::query(AssertSqlSafe(format!("SELECT id::text, to_json(t)::text FROM ({query}) t")))
+            .fetch_all(connection)
+            .await?;
     let row = |row: &sqlx::postgres::PgRow| -> Result<_> {
         let json: String = row.try_get(1)?;
         Ok((row.try_get(0)?, serde_json::from_str(&json)?))
@@ -40,7 +43,11 @@ pub async fn documents(elasticsearch: &Http, index: &str) -> Result<Documents> {
                 query["query"] = json!({"match_all": {}});
                 elasticsearch.post(&format!("/{index}/_search?scroll=1m"), &query).await?
             }
-            Some(scroll) => elasticsearch.post("/_search/scroll", &json!({"scroll": "1m", "scroll_id": scroll})).await?,
+            Some(scroll) => {
+                elasticsearch
+                    .post("/_search/scroll", &json!({"scroll": "1m", "scroll_id": scroll}))
+                    .await?
+            }
         };
         let hits = answer["hits"]["hits"].as_array().context("no hits in the answer")?;
         for hit in hits {
@@ -50,7 +57,9 @@ pub async fn documents(elasticsearch: &Http, index: &str) -> Result<Documents> {
         }
         after = Some(answer["_scroll_id"].clone());
         if hits.len() < PAGE {
-            elasticsearch.ok(Method::DELETE, "/_search/scroll", Some(&json!({"scroll_id": after}))).await?;
+            elasticsearch
+                .ok(Method::DELETE, "/_search/scroll", Some(&json!({"scroll_id": after})))
+                .await?;
             return Ok(found);
         }
     }
@@ -60,11 +69,51 @@ pub async fn documents(elasticsearch: &Http, index: &str) -> Result<Documents> {
 pub fn difference(rows: &Rows, documents: &Documents) -> Option<String> {
     let missing = rows.keys().filter(|id| !documents.contains_key(*id));
     let surplus = documents.keys().filter(|id| !rows.contains_key(*id));
-    let changed = rows.iter().filter_map(|(id, row)| documents.get(id).filter(|document| *document != row).map(|document| (id, row, document)));
+    let changed = rows.iter().filter_map(|(id, row)| {
+        documents
+            .get(id)
+            .filter(|document| !same_fields(row, document))
+            .map(|document| (id, row, document))
+    });
     let mut words = Vec::new();
     words.extend(missing.clone().take(3).map(|id| format!("row {id} has no document")));
-    words.extend(surplus.clone().take(3).map(|id| format!("document {id} has no row: {}", json!(documents[id]))));
-    words.extend(changed.clone().take(3).map(|(id, row, document)| format!("row {id} is {} but its document {}", json!(row), json!(document))));
-    let counts = format!("{} rows, {} documents, {} missing, {} surplus, {} different", rows.len(), documents.len(), missing.count(), surplus.count(), changed.count());
+    words.extend(
+        surplus
+            .clone()
+            .take(3)
+            .map(|id| format!("document {id} has no row: {}", json!(documents[id]))),
+    );
+    words.extend(changed.clone().take(3).map(|(id, row, document)| {
+        format!("row {id} is {} but its document {}", json!(row), json!(document))
+    }));
+    let counts = format!(
+        "{} rows, {} documents, {} missing, {} surplus, {} different",
+        rows.len(),
+        documents.len(),
+        missing.count(),
+        surplus.count(),
+        changed.count()
+    );
     (!words.is_empty()).then(|| format!("{counts}: {}", words.join("; ")))
+}
+
+fn same_fields(row: &Map<String, Value>, document: &Map<String, Value>) -> bool {
+    row.len() == document.len()
+        && row
+            .iter()
+            .all(|(name, value)| document.get(name).is_some_and(|other| same(value, other)))
+}
+
+/// Equal in meaning: `1` and `1.0` are one number.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => {
+            x == y || (x.as_f64().is_some() && x.as_f64() == y.as_f64())
+        }
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
+        }
+        (Value::Object(x), Value::Object(y)) => same_fields(x, y),
+        _ => a == b,
+    }
 }

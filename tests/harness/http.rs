@@ -15,12 +15,18 @@ impl Http {
     /// A client of `host:port` or `http://host:port`.
     pub fn new(base: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let base = if base.starts_with("http") { base.to_owned() } else { format!("http://{base}") };
+        let base =
+            if base.starts_with("http") { base.to_owned() } else { format!("http://{base}") };
         Self { base, client: reqwest::Client::new() }
     }
 
     /// Status and body of any call; a body that is no JSON comes as a string.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value)> {
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
         if let Some(body) = body {
             request = request.json(body);
@@ -29,13 +35,29 @@ impl Http {
     }
 
     /// The same with a text as it is, for bulk bodies.
-    pub async fn call_text(&self, method: Method, path: &str, content_type: &str, body: String) -> Result<(u16, Value)> {
-        let request = self.client.request(method.clone(), format!("{}{path}", self.base)).header("content-type", content_type).body(body);
+    pub async fn call_text(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> Result<(u16, Value)> {
+        let request = self
+            .client
+            .request(method.clone(), format!("{}{path}", self.base))
+            .header("content-type", content_type)
+            .body(body);
         self.answer(&method, path, request).await
     }
 
-    async fn answer(&self, method: &Method, path: &str, request: reqwest::RequestBuilder) -> Result<(u16, Value)> {
-        let response = request.send().await.with_context(|| format!("{method} {}{path}", self.base))?;
+    async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(u16, Value)> {
+        let response =
+            request.send().await.with_context(|| format!("{method} {}{path}", self.base))?;
         let status = response.status().as_u16();
         let text = response.text().await?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))

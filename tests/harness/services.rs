@@ -20,21 +20,33 @@ pub fn run_script(name: &str, arguments: &[&str]) -> Result<String> {
     let output = script(name, arguments)?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        bail!("{name} {}: {}\n{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{name} {}: {}\n{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(text.lines().last().unwrap_or_default().to_owned())
 }
 
 fn script(name: &str, arguments: &[&str]) -> Result<Output> {
     let path = repository().join("tests/services").join(name);
-    Command::new(&path).args(arguments).output().with_context(|| format!("{} did not run", path.display()))
+    Command::new(&path)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("{} did not run", path.display()))
 }
 
 /// Runs a tool of Apache Kafka to its end; output and errors together.
 pub fn kafka_tool(class: &str, arguments: &[&str]) -> Result<String> {
     let all: Vec<&str> = ["tool", class].iter().chain(arguments).copied().collect();
     let output = script("kafka.sh", &all)?;
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     if !output.status.success() {
         bail!("{class} {}: {}\n{text}", arguments.join(" "), output.status);
     }
@@ -47,7 +59,13 @@ pub fn python(program: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new(python).arg(program).args(arguments).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        bail!("{} {}: {}\n{text}\n{}", program.display(), arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{} {}: {}\n{text}\n{}",
+            program.display(),
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(text)
 }
@@ -77,7 +95,9 @@ impl Postgres {
         let port = port("AQUIFER_TEST_POSTGRES_PORT", "15433");
         run_script("postgres.sh", &["start", &port])?;
         let postgres = Self { port: port.parse()?, database: unique("it") };
-        let mut admin = PgConnection::connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await?;
+        let mut admin =
+            PgConnection::connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres"))
+                .await?;
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {}", postgres.database))).await?;
         Ok(postgres)
     }
@@ -92,7 +112,10 @@ impl Postgres {
     pub async fn execute(&self, statements: &[&str]) -> Result<()> {
         let mut connection = self.connect().await?;
         for statement in statements {
-            connection.execute(AssertSqlSafe((*statement).to_owned())).await.with_context(|| (*statement).to_owned())?;
+            connection
+                .execute(AssertSqlSafe((*statement).to_owned()))
+                .await
+                .with_context(|| (*statement).to_owned())?;
         }
         Ok(())
     }

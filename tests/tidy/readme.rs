@@ -1,0 +1,150 @@
+//! README advertises what the tables of the code hold, no more and no less.
+//!
+//! - The tables are read as text: a row that this file can't read fails the test.
+//! - A section is found by its heading; its rows are those of the first table below.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::{read, rust_files};
+
+/// The cells of the first table below a heading of README, without its head.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let readme = read("README.md");
+    let below = readme
+        .lines()
+        .skip_while(|line| line.trim_start_matches('#').trim() != heading || !line.starts_with('#'))
+        .skip(1);
+    let table = below
+        .take_while(|line| !line.starts_with('#'))
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
+    };
+    let rows: Vec<Vec<String>> = table.skip(2).map(cells).collect();
+    assert!(!rows.is_empty(), "README has no table under {heading:?}");
+    rows
+}
+
+fn column(rows: &[Vec<String>], index: usize) -> BTreeSet<String> {
+    rows.iter().map(|row| row[index].clone()).collect()
+}
+
+/// What stands between the quotes after each `key`.
+fn quoted_after(text: &str, key: &str) -> BTreeSet<String> {
+    let value = |rest: &str| {
+        rest.trim_start()
+            .strip_prefix('"')
+            .and_then(|rest| rest.split('"').next())
+            .map(str::to_owned)
+    };
+    text.match_indices(key).filter_map(|(at, _)| value(&text[at + key.len()..])).collect()
+}
+
+/// `4..=17` or `4..=` and so on: the versions of the request in `message/<module>.rs`.
+fn request_versions(module: &str, request: &str) -> String {
+    let text = read(&format!("broker/protocol/src/message/{module}.rs"));
+    let after = text
+        .split_once(&format!("pub struct {request}"))
+        .unwrap_or_else(|| panic!("{request} in {module}.rs"))
+        .1;
+    let head = after.split_once('{').expect("a body").0;
+    let range = head
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split([',', ']']).next())
+        .expect("versions in brackets");
+    let (first, last) =
+        range.trim().split_once("..=").unwrap_or_else(|| panic!("{request}: {range} is no range"));
+    if first == last { first.to_owned() } else { format!("{first}–{last}") }
+}
+
+#[test]
+fn readme_lists_the_kafka_apis_and_their_versions() {
+    let text = read("broker/protocol/src/message.rs");
+    let table = text
+        .split_once("\napis! {\n")
+        .expect("the table of APIs")
+        .1
+        .split_once("\n}")
+        .expect("its end")
+        .0;
+    let mut expected = BTreeMap::new();
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with("//"))
+    {
+        let (name, rest) = row.split_once(" = ").unwrap_or_else(|| panic!("{row}"));
+        let (key, messages) = rest.split_once(", ").unwrap_or_else(|| panic!("{row}"));
+        let (module, messages) = messages.split_once("::{").unwrap_or_else(|| panic!("{row}"));
+        let request = messages.split(',').next().expect("a request");
+        expected.insert(name.to_owned(), (key.to_owned(), request_versions(module, request)));
+    }
+    let advertised: BTreeMap<String, (String, String)> = rows("Kafka APIs")
+        .into_iter()
+        .map(|row| (row[0].clone(), (row[1].clone(), row[2].clone())))
+        .collect();
+    assert_eq!(advertised, expected);
+}
+
+#[test]
+fn readme_lists_the_transforms_and_converters() {
+    let mut advertised = BTreeSet::new();
+    for row in rows("Transforms") {
+        let parts: Vec<&str> =
+            row[1].split_whitespace().filter(|part| part.starts_with('$')).collect();
+        if parts.is_empty() {
+            advertised.insert(row[0].clone());
+        }
+        advertised.extend(parts.into_iter().map(|part| format!("{}{part}", row[0])));
+    }
+    assert_eq!(advertised, quoted_after(&read("connect/transforms/src/lib.rs"), "class:"));
+    assert_eq!(
+        column(&rows("Converters"), 0),
+        quoted_after(&read("connect/converters/src/lib.rs"), "class:")
+    );
+}
+
+#[test]
+fn readme_lists_the_connectors() {
+    let plugins = read("aquifer/src/plugins.rs");
+    let table = plugins.split_once("Plugins {\n").expect("the table of plugins").1;
+    let names = table.match_indices("Arc::new(").map(|(at, head)| {
+        let rest = &table[at + head.len()..];
+        rest.split(|c: char| !c.is_alphanumeric()).next().expect("a name").to_owned()
+    });
+    let sources: Vec<String> = rust_files()
+        .into_iter()
+        .filter(|path| path.starts_with("connectors/"))
+        .map(|path| read(&path))
+        .collect();
+    let class = |name: String| {
+        let head = format!("impl Connector for {name} ");
+        let body = sources
+            .iter()
+            .find_map(|text| text.split_once(&head))
+            .unwrap_or_else(|| panic!("no `{head}`"))
+            .1;
+        let body = body.split_once("fn class(&self)").expect("a class").1;
+        body.split('"').nth(1).expect("a literal").to_owned()
+    };
+    let expected: BTreeSet<String> = names.map(class).collect();
+    assert!(expected.len() >= 4, "{expected:?}");
+    assert_eq!(column(&rows("Connectors"), 0), expected);
+}
+
+#[test]
+fn readme_lists_the_routes_of_the_registry_and_of_connect() {
+    for (heading, path) in [
+        ("Registry routes", "registry/service/src/rest.rs"),
+        ("Connect routes", "connect/runtime/src/rest.rs"),
+    ] {
+        let text = read(path);
+        let routes: BTreeSet<String> = text
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .filter(|literal| literal.starts_with('/'))
+            .map(str::to_owned)
+            .collect();
+        assert!(routes.len() > 5, "{path} names {routes:?}");
+        assert_eq!(column(&rows(heading), 0), routes, "{heading} against {path}");
+    }
+}
