@@ -12,7 +12,7 @@ pub(crate) fn table() -> Plugins {
     Plugins {
         sources: vec![Arc::new(FileStreamSource), Arc::new(PostgresConnector)],
         sinks: vec![Arc::new(ElasticsearchSinkConnector), Arc::new(FileStreamSink)],
-        transforms: aquifer_connect_transforms::TABLE,
-        converters: aquifer_connect_converters::TABLE,
+        transforms: aquifer_connect_transforms::TABLE.to_vec(),
+        converters: aquifer_connect_converters::TABLE.to_vec(),
     }
 }

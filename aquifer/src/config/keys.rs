@@ -38,7 +38,7 @@ fn support(role: Role, key: &str) -> Support {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    broker::broker_key_names().chain(registry::key_names()).chain(connect::key_names())
+    broker::broker_key_names().chain(registry::known_keys()).chain(connect::known_keys())
 }
 
 /// The role that a key is for, its name there, and why it has no effect if it has none. The error is the whole fault.

@@ -73,6 +73,7 @@ pub trait Converter: Send {
 pub type NewConverter = fn(&ConfigMap, ConverterRole) -> Result<Box<dyn Converter>, ConnectError>;
 
 /// A row of the table of converters.
+#[derive(Clone, Copy)]
 pub struct ConverterPlugin {
     /// The class name that configs use, e.g. `io.confluent.connect.avro.AvroConverter`.
     pub class: &'static str,

@@ -13,6 +13,7 @@ pub trait Transform: Send {
 pub type NewTransform = fn(&ConfigMap) -> Result<Box<dyn Transform>, ConnectError>;
 
 /// A row of the table of transforms.
+#[derive(Clone, Copy)]
 pub struct TransformPlugin {
     /// The class name that configs use, e.g. `org.apache.kafka.connect.transforms.ReplaceField$Value`.
     pub class: &'static str,

@@ -5,6 +5,8 @@
 //!   them; anything else is a string. Dates, times and timestamps stay strings.
 #![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use aquifer_connect_api::{ByteString, Field, SchemaBuilder, SchemaRef, Value};
@@ -22,6 +24,28 @@ pub(crate) enum HeaderConverter {
     Bytes,
 }
 
+/// The bytes of a header's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HeaderBytes<'a> {
+    /// Null.
+    Null,
+    /// The value's own bytes.
+    Borrowed(&'a [u8]),
+    /// A part of the scratch text.
+    Written(Range<usize>),
+}
+
+impl<'a> HeaderBytes<'a> {
+    /// The bytes, with the scratch text they may be part of.
+    pub(crate) fn bytes(&self, scratch: &'a str) -> Option<&'a [u8]> {
+        match self {
+            HeaderBytes::Null => None,
+            HeaderBytes::Borrowed(bytes) => Some(bytes),
+            HeaderBytes::Written(range) => scratch.get(range.clone()).map(str::as_bytes),
+        }
+    }
+}
+
 /// Class names and what they are; the first is the default.
 pub(crate) const CLASSES: &[(&str, HeaderConverter)] = &[
     ("org.apache.kafka.connect.storage.SimpleHeaderConverter", HeaderConverter::Simple),
@@ -36,12 +60,17 @@ impl HeaderConverter {
         CLASSES.iter().find(|(name, _)| named(name)).map(|(_, converter)| *converter)
     }
 
-    /// A value as bytes; null stays null.
-    pub(crate) fn encode(self, schema: Option<&SchemaRef>, value: &Value) -> Option<Bytes> {
+    /// A value as bytes: borrowed where it is text already, else written behind what `scratch` holds.
+    pub(crate) fn encode<'a>(
+        self,
+        schema: Option<&SchemaRef>,
+        value: &'a Value,
+        scratch: &mut String,
+    ) -> HeaderBytes<'a> {
         match value {
-            Value::Null => None,
-            Value::String(text) => Some(text.as_bytes().clone()),
-            Value::Bytes(bytes) if self == HeaderConverter::Bytes => Some(bytes.clone()),
+            Value::Null => HeaderBytes::Null,
+            Value::String(text) => HeaderBytes::Borrowed(text.as_bytes()),
+            Value::Bytes(bytes) if self == HeaderConverter::Bytes => HeaderBytes::Borrowed(bytes),
             Value::Bool(_)
             | Value::Int8(_)
             | Value::Int16(_)
@@ -53,9 +82,9 @@ impl HeaderConverter {
             | Value::Array(_)
             | Value::Map(_)
             | Value::Struct(_) => {
-                let mut text = String::new();
-                write_text(&mut text, schema, value, false);
-                Some(Bytes::from(text))
+                let start = scratch.len();
+                write_text(scratch, schema, value, false);
+                HeaderBytes::Written(start..scratch.len())
             }
         }
     }
@@ -146,7 +175,8 @@ fn parse_number(text: &str) -> Option<(SchemaRef, Value)> {
             (SCHEMAS.int64.clone(), Value::Int64(number))
         });
     }
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'));
+    let plain =
+        text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'));
     if !plain {
         return None;
     }
@@ -169,7 +199,10 @@ fn json_value(json: Json) -> Value {
         Json::String(text) => Value::string(text),
         Json::Array(items) => Value::Array(items.into_iter().map(json_value).collect()),
         Json::Object(fields) => Value::Map(
-            fields.into_iter().map(|(key, value)| (Value::string(key), json_value(value))).collect(),
+            fields
+                .into_iter()
+                .map(|(key, value)| (Value::string(key), json_value(value)))
+                .collect(),
         ),
     }
 }
@@ -179,10 +212,10 @@ fn write_text(out: &mut String, schema: Option<&SchemaRef>, value: &Value, embed
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Int8(value) => out.push_str(&value.to_string()),
-        Value::Int16(value) => out.push_str(&value.to_string()),
-        Value::Int32(value) => out.push_str(&value.to_string()),
-        Value::Int64(value) => out.push_str(&value.to_string()),
+        Value::Int8(value) => write_number(out, value),
+        Value::Int16(value) => write_number(out, value),
+        Value::Int32(value) => write_number(out, value),
+        Value::Int64(value) => write_number(out, value),
         Value::Float32(value) => out.push_str(&float_text(f64::from(*value), value.to_string())),
         Value::Float64(value) => out.push_str(&float_text(*value, value.to_string())),
         Value::String(text) if embedded => {
@@ -217,6 +250,11 @@ fn write_text(out: &mut String, schema: Option<&SchemaRef>, value: &Value, embed
             out.push('}');
         }
     }
+}
+
+fn write_number(out: &mut String, value: &impl std::fmt::Display) {
+    // Writing to a string can't fail.
+    let _ = write!(out, "{value}");
 }
 
 /// Whole numbers keep their `.0`, as Java prints them.
@@ -255,12 +293,14 @@ mod tests {
     use super::*;
 
     fn check_written(value: Value, expected: Option<&str>) {
-        let bytes = HeaderConverter::Simple.encode(None, &value);
-        assert_eq!(bytes.as_deref(), expected.map(str::as_bytes), "{value:?}");
+        let mut scratch = "before".to_owned();
+        let bytes = HeaderConverter::Simple.encode(None, &value, &mut scratch);
+        assert_eq!(bytes.bytes(&scratch), expected.map(str::as_bytes), "{value:?}");
     }
 
     fn check_read(text: &str, expected: Value) {
-        let (_, value) = HeaderConverter::Simple.decode(Some(&Bytes::copy_from_slice(text.as_bytes())));
+        let (_, value) =
+            HeaderConverter::Simple.decode(Some(&Bytes::copy_from_slice(text.as_bytes())));
         assert_eq!(value, expected, "{text:?}");
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use aquifer_connect_api::config::ConfigMap;
 
-pub(crate) use record::{ConfigRecord, Encoded, StatusRecord, config_of};
+pub(crate) use record::{ConfigRecord, StatusRecord, config_of};
 
 /// A task of a connector.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,11 +210,14 @@ impl Herder {
 
     /// The tasks of a connector that have a status, by number.
     pub(crate) fn task_statuses(&self, connector: &str) -> Vec<(u32, &Status)> {
-        let of_task = |(id, status)| match id {
-            &StatusId::Task(ref id) if id.connector == connector => Some((id.task, status)),
-            StatusId::Task(_) | StatusId::Connector(_) => None,
-        };
-        self.statuses.iter().filter_map(of_task).collect()
+        let mut found = Vec::new();
+        for (id, status) in &self.statuses {
+            match id {
+                StatusId::Task(id) if id.connector == connector => found.push((id.task, status)),
+                StatusId::Task(_) | StatusId::Connector(_) => {}
+            }
+        }
+        found
     }
 
     /// Everything that has a status.
@@ -239,8 +242,8 @@ impl Herder {
             return Err(Refusal::AlreadyExists(format!("Connector {name} already exists")));
         }
         // The target state goes first, so that no reader sees a connector running that should not.
-        let target = initial
-            .map(|state| ConfigRecord::Target { name: name.to_owned(), state: Some(state) });
+        let target =
+            initial.map(|state| ConfigRecord::Target { name: name.to_owned(), state: Some(state) });
         let connector = ConfigRecord::Connector { name: name.to_owned(), config: Some(config) };
         Ok(target.into_iter().chain([connector]).collect())
     }
@@ -355,6 +358,11 @@ impl Herder {
             }
             ConfigRecord::Restart { .. } | ConfigRecord::Foreign => {}
         }
+    }
+
+    /// Forgets everything of `connect-configs`, before it is read anew.
+    pub(crate) fn forget_configs(&mut self) {
+        self.connectors.clear();
     }
 
     /// Takes a record of `connect-status`.

@@ -1,1 +1,110 @@
-//! .
+//! A schema registry with the REST interface, the error codes and the `_schemas` records of Confluent's.
+//!
+//! - `state.rs` folds the topic's records; `decide.rs` says what to append; `store.rs` does it; `rest.rs` is the way in.
+//! - An answer to a write leaves when its records are durable and in the state that reads see.
+//! - An id is given out once, even if its schema is deleted for good later.
+//!
+//! Runs as one instance: a second one on the same topic is not noticed.
+
+mod config;
+mod decide;
+mod error;
+mod marks;
+mod rest;
+mod state;
+mod store;
+mod view;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::{KeySupport, RegistryConfig, known_key, known_keys};
+use config::Settings;
+use store::Store;
+
+/// How long requests in flight and writes may take while stopping.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Why a registry could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// A setting is unknown or has a value it can't have.
+    #[error("registry setting {name}={value} is refused")]
+    Setting {
+        /// The key.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// The address can't be listened on.
+    #[error("can't listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The Kafka client refused its settings.
+    #[error(transparent)]
+    Client(#[from] aquifer_broker_client::ClientError),
+}
+
+/// A running registry.
+pub struct Registry {
+    address: SocketAddr,
+    store: Store,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Starts a registry. It listens when this returns, and answers 50001 until the cluster has been read.
+///
+/// # Errors
+/// When a setting is refused or the address is taken; a cluster that is away is no error.
+pub async fn start(config: RegistryConfig) -> Result<Registry, RegistryError> {
+    let settings = Settings::read(&config.settings)?;
+    let address = config.listen;
+    let listen = |source| RegistryError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let store = Store::start(&config.client, &settings, stop.clone(), &tasks)?;
+    let app = rest::router(store.clone(), &config.client, &settings);
+    let stopping = stop.clone();
+    tasks.spawn(async move {
+        let serving =
+            axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned());
+        if let Err(err) = serving.await {
+            tracing::error!(error = %err, "the registry's listener failed");
+        }
+    });
+    Ok(Registry { address, store, stop, tasks })
+}
+
+impl Registry {
+    /// Where it listens, the port as bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Completes when the schemas have been read and requests are answered.
+    pub async fn ready(&self) {
+        self.store.ready().await;
+    }
+
+    /// Stops listening, finishes requests and writes, and closes.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP, self.tasks.wait()).await.is_err() {
+            tracing::warn!("the registry takes long to stop");
+        }
+    }
+}

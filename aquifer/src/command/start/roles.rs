@@ -41,6 +41,10 @@ pub(super) async fn start(config: &Config, running: &mut Running) -> Result<(), 
         let registry = running.registry.as_ref().map(|registry| reachable(registry.address()));
         running.worker = Some(start_worker(config, &bootstrap, registry).await?);
     }
+    if let Some(registry) = &running.registry {
+        // Its schemas are read while the worker starts.
+        registry.ready().await;
+    }
     Ok(())
 }
 
@@ -70,7 +74,9 @@ impl Running {
             registry.stop().await;
         }
         if let Some(node) = self.node.take() {
-            node.stop().await;
+            if let Err(error) = node.stop().await {
+                tracing::error!(error = %error, "the broker did not stop cleanly; the next start recovers its logs");
+            }
         }
     }
 }
@@ -83,13 +89,9 @@ async fn start_broker(config: &Config) -> Result<broker::Node, Error> {
         advertised: config.advertised.as_ref().map(|address| (address.host.clone(), address.port)),
         settings: config.broker_keys.clone().into_iter().collect(),
     };
-    broker::start(node_config).await.map_err(|error| {
-        let configuration = error.is_configuration();
-        if configuration {
-            Error::configuration(error.to_string())
-        } else {
-            Error::Outside(anyhow::Error::new(error).context("the broker did not start"))
-        }
+    broker::start(node_config).await.map_err(|error| match error {
+        broker::NodeError::Config(error) => Error::configuration(error.to_string()),
+        error => Error::Outside(anyhow::Error::new(error).context("the broker did not start")),
     })
 }
 
@@ -99,8 +101,9 @@ async fn start_registry(config: &Config, bootstrap: &str) -> Result<registry::Re
         client: ClientSettings::new(bootstrap, "aquifer-registry"),
         settings: config.registry_keys.clone().into_iter().collect(),
     };
-    registry::start(registry_config).await.map_err(|error| {
-        Error::Outside(anyhow::Error::new(error).context("the registry did not start"))
+    registry::start(registry_config).await.map_err(|error| match error {
+        error @ registry::RegistryError::Setting { .. } => Error::configuration(error.to_string()),
+        error => Error::Outside(anyhow::Error::new(error).context("the registry did not start")),
     })
 }
 
@@ -114,8 +117,11 @@ async fn start_worker(
         client: ClientSettings::new(bootstrap, "aquifer-connect"),
         settings: with_defaults(config.connect_keys.clone(), registry),
     };
-    connect::start(worker_config, plugins::table()).await.map_err(|error| {
-        Error::Outside(anyhow::Error::new(error).context("the Connect worker did not start"))
+    connect::start(worker_config, plugins::table()).await.map_err(|error| match error {
+        connect::WorkerError::Config(faults) => Error::configuration(faults.join("\naquifer: ")),
+        error => {
+            Error::Outside(anyhow::Error::new(error).context("the Connect worker did not start"))
+        }
     })
 }
 

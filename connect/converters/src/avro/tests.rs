@@ -87,9 +87,17 @@ fn an_implementation_not_ours_reads_what_is_written() {
     let schema = apache_avro::Schema::parse_str(&text).unwrap();
     let bytes = write(&order(), &order_value());
     let mut rest = &bytes[..];
-    let read = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().unwrap().read_value(&mut rest).unwrap();
+    let read = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
+        .build()
+        .unwrap()
+        .read_value(&mut rest)
+        .unwrap();
     assert!(rest.is_empty());
-    let written = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(read).unwrap();
+    let written = apache_avro::writer::datum::GenericDatumWriter::builder(&schema)
+        .build()
+        .unwrap()
+        .write_value_to_vec(read)
+        .unwrap();
     assert_eq!(written, bytes);
 }
 

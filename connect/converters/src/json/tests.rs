@@ -107,7 +107,7 @@ fn a_null_without_schema_is_a_tombstone() {
 fn numeric_decimals_come_back() {
     let numeric: &[(&str, &str)] = &[("decimal.format", "NUMERIC")];
     for bytes in
-        [&[0_u8][..], &[0x7f], &[0x80], &[0, 0x80], &[0xff, 0x7f], &[1, 2, 3, 4]]
+        [&[0_u8][..], &[0x7f], &[0x80], &[0, 0x80], &[0xff, 0x7f], &[1, 2, 3, 4, 5, 6, 7, 8, 9]]
     {
         let decimal = Value::Bytes(Bytes::copy_from_slice(bytes));
         let schema = logical::decimal(3).build();

@@ -2,6 +2,7 @@
 //!
 //! A key that is not in the table is passed on by its own name; one that the client library does not know is refused by it.
 
+use aquifer_broker_client::{ClientSettings, Producer, ProducerSettings};
 use aquifer_connect_api::config::ConfigMap;
 
 /// What becomes of a key.
@@ -56,6 +57,13 @@ pub(crate) fn overrides(config: &ConfigMap, prefix: &str) -> Vec<(String, String
     found
 }
 
+/// What is wrong with options: the library is asked, with a handle that connects to nothing.
+pub(crate) fn check(overrides: Vec<(String, String)>) -> Result<(), String> {
+    let nowhere = ClientSettings::new("127.0.0.1:0", "check");
+    let own = ProducerSettings { overrides, ..ProducerSettings::default() };
+    Producer::new(&nowhere, &own).map(drop).map_err(|error| error.to_string())
+}
+
 /// Takes one option out of the list; the last one counts.
 pub(crate) fn take(overrides: &mut Vec<(String, String)>, name: &str) -> Option<String> {
     let found = overrides.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -78,8 +86,8 @@ mod tests {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-        let expected =
-            [("queue.buffering.max.kbytes", "1025"), ("linger.ms", "5")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let expected = [("queue.buffering.max.kbytes", "1025"), ("linger.ms", "5")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(overrides(&config, "producer.override."), expected);
     }
 }

@@ -72,26 +72,71 @@ pub(crate) static SOURCE: LazyLock<ConfigDef> = LazyLock::new(|| {
     let mut keys = keys_of_all();
     let optional = ConfigKey::optional;
     keys.extend([
-        optional("topic.creation.groups", List, Some(""), Importance::Low, "Groups of new topics, which are not supported.")
-            .check(Check::Custom(|text| {
-                let empty = text.trim().is_empty();
-                if empty { Ok(()) } else { Err("groups are not supported, only topic.creation.default".to_owned()) }
-            })).group(TOPICS).display("Topic Creation Groups"),
-        optional("exactly.once.support", String, Some("requested"), Importance::Medium, "Whether the connector insists on exactly-once, which is not supported.")
-            .check(Check::Custom(|text| match text {
-                "requested" => Ok(()),
-                "required" => Err("sources are at-least-once here".to_owned()),
-                _ => Err("String must be one of: requested, required".to_owned()),
-            })).group(EXACTLY_ONCE).display("Exactly once support"),
-        optional("transaction.boundary", String, Some("poll"), Importance::Medium, "Where transactions begin and end.")
-            .check(Check::OneOf(&["poll", "connector", "interval"])).group(EXACTLY_ONCE)
-            .display("Transaction Boundary").no_op("sources are at-least-once and use no transactions"),
-        optional("transaction.boundary.interval.ms", Long, None, Importance::Low, "Length of a transaction.")
-            .check(Check::AtLeast(0)).group(EXACTLY_ONCE).display("Transaction boundary interval")
-            .no_op("sources are at-least-once and use no transactions"),
-        optional("offsets.storage.topic", String, None, Importance::Low, "An offsets topic of the connector's own, which is not supported.")
-            .check(Check::Custom(|_| Err("offsets are stored in the worker's offset.storage.topic".to_owned())))
-            .group("offsets.topic").display("Offsets topic"),
+        optional(
+            "topic.creation.groups",
+            List,
+            Some(""),
+            Importance::Low,
+            "Groups of new topics, which are not supported.",
+        )
+        .check(Check::Custom(|text| {
+            let empty = text.trim().is_empty();
+            if empty {
+                Ok(())
+            } else {
+                Err("groups are not supported, only topic.creation.default".to_owned())
+            }
+        }))
+        .group(TOPICS)
+        .display("Topic Creation Groups"),
+        optional(
+            "exactly.once.support",
+            String,
+            Some("requested"),
+            Importance::Medium,
+            "Whether the connector insists on exactly-once, which is not supported.",
+        )
+        .check(Check::Custom(|text| match text {
+            "requested" => Ok(()),
+            "required" => Err("sources are at-least-once here".to_owned()),
+            _ => Err("String must be one of: requested, required".to_owned()),
+        }))
+        .group(EXACTLY_ONCE)
+        .display("Exactly once support"),
+        optional(
+            "transaction.boundary",
+            String,
+            Some("poll"),
+            Importance::Medium,
+            "Where transactions begin and end.",
+        )
+        .check(Check::OneOf(&["poll", "connector", "interval"]))
+        .group(EXACTLY_ONCE)
+        .display("Transaction Boundary")
+        .no_op("sources are at-least-once and use no transactions"),
+        optional(
+            "transaction.boundary.interval.ms",
+            Long,
+            None,
+            Importance::Low,
+            "Length of a transaction.",
+        )
+        .check(Check::AtLeast(0))
+        .group(EXACTLY_ONCE)
+        .display("Transaction boundary interval")
+        .no_op("sources are at-least-once and use no transactions"),
+        optional(
+            "offsets.storage.topic",
+            String,
+            None,
+            Importance::Low,
+            "An offsets topic of the connector's own, which is not supported.",
+        )
+        .check(Check::Custom(|_| {
+            Err("offsets are stored in the worker's offset.storage.topic".to_owned())
+        }))
+        .group("offsets.topic")
+        .display("Offsets topic"),
     ]);
     ConfigDef::new(keys)
 });
@@ -103,16 +148,53 @@ pub(crate) static SINK: LazyLock<ConfigDef> = LazyLock::new(|| {
     keys.retain(|key| key.group != TOPICS);
     let optional = ConfigKey::optional;
     keys.extend([
-        optional("topics", List, Some(""), Importance::High, "Topics to consume, separated by commas.")
-            .group(COMMON).display("Topics"),
-        optional("topics.regex", String, Some(""), Importance::High, "Consumes every topic whose whole name matches.")
-            .check(Check::Custom(check_regex)).group(COMMON).display("Topics regex"),
-        optional("errors.deadletterqueue.topic.name", String, Some(""), Importance::Medium, "Topic for records that can't be handled; none is kept where it is empty.")
-            .group(ERRORS).display("Dead Letter Queue Topic Name"),
-        optional("errors.deadletterqueue.topic.replication.factor", Short, Some("-1"), Importance::Medium, "Its replication factor when it is created; -1 is the brokers' default.")
-            .check(Check::Custom(check_count)).group(ERRORS).display("Dead Letter Queue Topic Replication Factor"),
-        optional("errors.deadletterqueue.context.headers.enable", Boolean, Some("false"), Importance::Medium, "Add headers that say where the record came from and what was wrong.")
-            .group(ERRORS).display("Enable Error Context Headers"),
+        optional(
+            "topics",
+            List,
+            Some(""),
+            Importance::High,
+            "Topics to consume, separated by commas.",
+        )
+        .group(COMMON)
+        .display("Topics"),
+        optional(
+            "topics.regex",
+            String,
+            Some(""),
+            Importance::High,
+            "Consumes every topic whose whole name matches.",
+        )
+        .check(Check::Custom(check_regex))
+        .group(COMMON)
+        .display("Topics regex"),
+        optional(
+            "errors.deadletterqueue.topic.name",
+            String,
+            Some(""),
+            Importance::Medium,
+            "Topic for records that can't be handled; none is kept where it is empty.",
+        )
+        .group(ERRORS)
+        .display("Dead Letter Queue Topic Name"),
+        optional(
+            "errors.deadletterqueue.topic.replication.factor",
+            Short,
+            Some("-1"),
+            Importance::Medium,
+            "Its replication factor when it is created; -1 is the brokers' default.",
+        )
+        .check(Check::Custom(check_count))
+        .group(ERRORS)
+        .display("Dead Letter Queue Topic Replication Factor"),
+        optional(
+            "errors.deadletterqueue.context.headers.enable",
+            Boolean,
+            Some("false"),
+            Importance::Medium,
+            "Add headers that say where the record came from and what was wrong.",
+        )
+        .group(ERRORS)
+        .display("Enable Error Context Headers"),
     ]);
     ConfigDef::new(keys)
 });
@@ -128,6 +210,9 @@ pub(crate) fn def(kind: ConnectorKind) -> &'static ConfigDef {
 /// Prefixes whose keys are not the connector's own: passed on to converters, transforms and clients.
 pub(crate) const CLIENT_PREFIXES: &[&str] =
     &["producer.override.", "consumer.override.", "admin.override."];
+
+/// Prefix of the configs of topics that a source creates.
+pub(crate) const TOPIC_PREFIX: &str = "topic.creation.default.";
 
 fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
@@ -191,6 +276,8 @@ pub(crate) struct ConnectorSettings {
     pub(crate) restart_delay_max: Duration,
     pub(crate) topic_partitions: i32,
     pub(crate) topic_replication: i32,
+    /// Configs of new topics by their own names.
+    pub(crate) topic_configs: Vec<(String, String)>,
     pub(crate) topics: Vec<String>,
     pub(crate) topics_regex: Option<String>,
     pub(crate) dead_letter_topic: Option<String>,
@@ -215,8 +302,9 @@ impl ConnectorSettings {
             Some(_) => i32::try_from(config.long(name)).unwrap_or(-1),
             None => -1,
         };
-        let text =
-            |name: &str| config.get(name).map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
+        let text = |name: &str| {
+            config.get(name).map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned)
+        };
         Self {
             retry_timeout: (retry_timeout > 0).then(|| Duration::from_millis(retry_timeout)),
             retry_delay_max: config.duration_ms("errors.retry.delay.max.ms"),
@@ -227,6 +315,7 @@ impl ConnectorSettings {
             restart_delay_max: config.duration_ms("errors.restart.delay.max.ms"),
             topic_partitions: count("topic.creation.default.partitions"),
             topic_replication: count("topic.creation.default.replication.factor"),
+            topic_configs: topic_configs(config.map()),
             topics: config.list("topics").into_iter().map(str::to_owned).collect(),
             topics_regex: text("topics.regex"),
             dead_letter_topic: text("errors.deadletterqueue.topic.name"),
@@ -235,4 +324,13 @@ impl ConnectorSettings {
             tasks_max: config.count("tasks.max").max(1),
         }
     }
+}
+
+fn topic_configs(config: &ConfigMap) -> Vec<(String, String)> {
+    let own = |(key, value): (&String, &String)| {
+        let name = key.strip_prefix(TOPIC_PREFIX)?;
+        let shape = ["partitions", "replication.factor"].contains(&name);
+        (!shape).then(|| (name.to_owned(), value.clone()))
+    };
+    config.iter().filter_map(own).collect()
 }

@@ -12,10 +12,12 @@ use aquifer_connect_api::config::{
 };
 use aquifer_connect_api::{ConverterRole, Validation};
 
-use super::connector::{CLIENT_PREFIXES, def, split_list};
+use super::client;
+use super::connector::{CLIENT_PREFIXES, TOPIC_PREFIX, def, split_list};
 use super::worker::WorkerSettings;
 use crate::conversion::{converter_config, converter_key};
 use crate::plugins::{ConnectorPlugin, Plugins};
+use crate::sink_task::check_overrides as check_consumer;
 
 /// One key of a config: what it is, what it says, what is wrong with it.
 #[derive(Debug, Clone)]
@@ -86,7 +88,7 @@ impl Report {
             }
             let given = config.get(&name).map(String::as_str);
             let errors = key.errors(given).into_iter();
-            let errors = errors.map(|text| with_prefix(&text, key.name, &name)).collect();
+            let errors = errors.map(|text| with_prefix(&text, key, &name, given)).collect();
             if let (Some(_), Effect::NoOp(why)) = (given, key.effect) {
                 self.no_op.push((name.clone(), why));
             }
@@ -96,15 +98,21 @@ impl Report {
     }
 }
 
-/// A key's own error text names it without its prefix.
-fn with_prefix(text: &str, key: &str, name: &str) -> String {
-    let missing = format!("configuration \"{key}\" which has no default value.");
-    let invalid = format!(" for configuration {key}: ");
-    if text.ends_with(&missing) {
-        text.replacen(&format!("\"{key}\""), &format!("\"{name}\""), 1)
-    } else {
-        text.replacen(&invalid, &format!(" for configuration {name}: "), 1)
+/// A key's own error text names it without its prefix, and shows a list as it was given; Connect shows `[a, b]`.
+fn with_prefix(text: &str, key: &ConfigKey, name: &str, given: Option<&str>) -> String {
+    let own = key.name;
+    if text.ends_with(&format!("configuration \"{own}\" which has no default value.")) {
+        return text.replacen(&format!("\"{own}\""), &format!("\"{name}\""), 1);
     }
+    let text = match given.filter(|_| key.kind == ConfigType::List) {
+        Some(given) => text.replacen(given, &format!("[{}]", split_list(given).join(", ")), 1),
+        None => text.to_owned(),
+    };
+    text.replacen(
+        &format!(" for configuration {own}: "),
+        &format!(" for configuration {name}: "),
+        1,
+    )
 }
 
 /// Validates a config; the error is the text of a request that can't be validated at all.
@@ -114,7 +122,8 @@ pub(crate) async fn validate(
     config: &ConfigMap,
 ) -> Result<Report, String> {
     let Some(class) = config.get("connector.class") else {
-        let pairs: Vec<String> = config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let pairs: Vec<String> =
+            config.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let pairs = pairs.join(", ");
         return Err(format!("Connector config {{{pairs}}} contains no connector type"));
     };
@@ -172,9 +181,10 @@ fn check_converters(
         let prefixed: ConfigMap =
             own.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())).collect();
         report.check(&prefix, (plugin.config_def)(), &prefixed);
-        let valid = !report.entries.iter().any(|entry| {
-            entry.name.starts_with(&prefix) && !entry.errors.is_empty()
-        });
+        let valid = !report
+            .entries
+            .iter()
+            .any(|entry| entry.name.starts_with(&prefix) && !entry.errors.is_empty());
         if valid && let Err(error) = (plugin.new)(&own, role) {
             report.add(key, format!("Invalid value {class} for configuration {key}: {error}"));
         }
@@ -212,7 +222,9 @@ fn check_transforms(report: &mut Report, plugins: &Plugins, config: &ConfigMap) 
         for refused in ["predicate", "negate"] {
             let name = format!("{prefix}{refused}");
             if let Some(value) = config.get(&name) {
-                let text = format!("Invalid value {value} for configuration {name}: predicates are not supported");
+                let text = format!(
+                    "Invalid value {value} for configuration {name}: predicates are not supported"
+                );
                 report.add(&name, text);
             }
         }
@@ -224,7 +236,10 @@ fn check_transforms(report: &mut Report, plugins: &Plugins, config: &ConfigMap) 
             .any(|entry| entry.name.starts_with(&prefix) && !entry.errors.is_empty());
         if valid && let Err(error) = (plugin.new)(&stripped(config, &prefix)) {
             let class = plugin.class;
-            report.add(&type_key, format!("Invalid value {class} for configuration {type_key}: {error}"));
+            report.add(
+                &type_key,
+                format!("Invalid value {class} for configuration {type_key}: {error}"),
+            );
         }
     }
 }
@@ -272,13 +287,31 @@ fn check_topics(report: &mut Report, config: &ConfigMap) {
     }
 }
 
+/// Options of clients: whether they may be given at all, and what the client library thinks of them.
 fn check_overrides(report: &mut Report, worker: &WorkerSettings, config: &ConfigMap) {
-    if worker.client_overrides {
-        return;
-    }
-    for key in config.keys() {
-        if CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
-            report.add(key, "None of the client config can be overridden by the connector's config: connector.client.config.override.policy is None".to_owned());
+    for prefix in CLIENT_PREFIXES {
+        let given: Vec<&String> = config.keys().filter(|key| key.starts_with(prefix)).collect();
+        let Some(first) = given.first() else { continue };
+        if !worker.client_overrides {
+            for key in given {
+                report.add(key, format!("Invalid value for configuration {key}: connector.client.config.override.policy is None"));
+            }
+            continue;
+        }
+        let checked = match *prefix {
+            "consumer.override." => check_consumer(worker, config),
+            "producer.override." => client::check(client::overrides(config, prefix)),
+            _ => {
+                let why = "topics are created by the worker's own client";
+                report.no_op.extend(given.iter().map(|key| ((*key).clone(), why)));
+                continue;
+            }
+        };
+        if let Err(text) = checked {
+            let named = given
+                .iter()
+                .find(|key| key.strip_prefix(prefix).is_some_and(|name| text.contains(name)));
+            report.add(named.unwrap_or(first), format!("{}: {text}", prefix.trim_end_matches('.')));
         }
     }
 }
@@ -287,6 +320,7 @@ fn unknown_keys(report: &Report, config: &ConfigMap) -> Vec<String> {
     let known = |key: &str| {
         report.entries.iter().any(|entry| entry.name == key)
             || CLIENT_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+            || key.starts_with(TOPIC_PREFIX)
     };
     config.keys().filter(|key| !known(key)).cloned().collect()
 }
@@ -322,7 +356,7 @@ mod tests {
                 ("connector.class", "LineSource"),
                 ("tasks.max", "0"),
                 ("errors.tolerance", "some"),
-                ("transforms", "a,b,c"),
+                ("transforms", "a,b,c,c"),
                 ("transforms.b.type", "Nope"),
                 ("transforms.c.type", "Suffix"),
                 ("value.converter", "Nope"),
@@ -330,6 +364,7 @@ mod tests {
             &[
                 "Invalid value 0 for configuration tasks.max: Value must be at least 1",
                 "Invalid value Nope for configuration value.converter: Class Nope could not be found.",
+                "Invalid value [a, b, c, c] for configuration transforms: Duplicate alias provided.",
                 "Invalid value some for configuration errors.tolerance: String must be one of: none, all",
                 "Missing required configuration \"transforms.a.type\" which has no default value.",
                 "Invalid value Nope for configuration transforms.b.type: Class Nope could not be found.",
@@ -370,7 +405,7 @@ mod tests {
                 ("transforms.c.predicate", "p"),
             ],
             &[
-                "Invalid value p for configuration predicates: predicates are not supported",
+                "Invalid value [p] for configuration predicates: predicates are not supported",
                 "Invalid value p for configuration transforms.c.predicate: predicates are not supported",
             ],
         )
@@ -395,11 +430,35 @@ mod tests {
         let worker = WorkerSettings::read(&ConfigMap::new()).unwrap();
         let missing = validate(&plugins, &worker, &config(&[("name", "x")])).await.unwrap_err();
         assert_eq!(missing, "Connector config {name=x} contains no connector type");
-        let unknown = validate(&plugins, &worker, &config(&[("connector.class", "Nope")]))
-            .await
-            .unwrap_err();
+        let unknown =
+            validate(&plugins, &worker, &config(&[("connector.class", "Nope")])).await.unwrap_err();
         let expected = "Failed to find any class that implements Connector and which name matches Nope, available connectors are: PluginDesc{klass=class test.MemorySinkConnector,";
         assert!(unknown.starts_with(expected), "{unknown}");
+    }
+
+    #[tokio::test]
+    async fn client_option_that_the_library_does_not_know_is_named() {
+        check(
+            &[
+                ("name", "x"),
+                ("connector.class", "LineSource"),
+                ("topic", "t"),
+                ("producer.override.linger.ms", "5"),
+                ("producer.override.lingr.ms", "5"),
+            ],
+            &["producer.override: client setting refused: lingr.ms=5: No such configuration property: \"lingr.ms\""],
+        )
+        .await;
+        check(
+            &[
+                ("name", "x"),
+                ("connector.class", "MemorySink"),
+                ("topics", "t"),
+                ("consumer.override.auto.offset.reset", "sometime"),
+            ],
+            &["consumer.override: Invalid value sometime for configuration consumer.override.auto.offset.reset"],
+        )
+        .await;
     }
 
     #[tokio::test]

@@ -21,8 +21,14 @@ pub enum KeySupport {
 }
 
 /// Prefixes whose keys are passed on: to converters and to the clients of topics.
-const PREFIXES: &[&str] =
-    &["key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.", "admin."];
+const PREFIXES: &[&str] = &[
+    "key.converter.",
+    "value.converter.",
+    "header.converter.",
+    "producer.",
+    "consumer.",
+    "admin.",
+];
 
 /// Whether a worker knows a key and acts on it.
 pub fn known_key(name: &str) -> KeySupport {
@@ -199,10 +205,8 @@ mod tests {
 
     #[test]
     fn exactly_once_is_refused_rather_than_ignored() {
-        let map = ConfigMap::from([(
-            "exactly.once.source.support".to_owned(),
-            "enabled".to_owned(),
-        )]);
+        let map =
+            ConfigMap::from([("exactly.once.source.support".to_owned(), "enabled".to_owned())]);
         let errors = WorkerSettings::read(&map).unwrap_err();
         assert_eq!(errors.len(), 1);
     }

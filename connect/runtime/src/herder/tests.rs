@@ -126,9 +126,7 @@ fn compacted_topic_with_holes_has_no_tasks_until_they_are_made_again() {
     replay(&mut herder, records);
     assert_eq!(herder.connector("c").unwrap().tasks().len(), 2);
     assert!(
-        herder
-            .decide_tasks("c", vec![config(&[("n", "0")]), config(&[("n", "1")])])
-            .is_empty()
+        herder.decide_tasks("c", vec![config(&[("n", "0")]), config(&[("n", "1")])]).is_empty()
     );
 }
 

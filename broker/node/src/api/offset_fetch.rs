@@ -1,0 +1,211 @@
+//! OffsetFetch, v1–v10: up to where groups have read.
+//!
+//! Behaviour: -1 where nothing was committed, also for a group that does not exist. Topics null asks for all. Since
+//! v8 several groups at once, since v10 topics by id.
+//! Differs: there are no transactions yet, so that every offset is stable and `require_stable` changes nothing.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use aquifer_broker_coordinator::group::command::{
+    FetchOffsets, FetchedOffset, GroupCommand, GroupReply,
+};
+use aquifer_broker_coordinator::group::id::{GroupId, TopicName};
+use aquifer_broker_coordinator::topic::image::MetadataImage;
+use aquifer_broker_protocol::ErrorCode;
+use aquifer_broker_protocol::message::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestTopics, OffsetFetchResponse, OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use aquifer_broker_protocol::primitive::Uuid;
+use futures_util::future::join_all;
+
+use crate::context::RequestContext;
+
+/// Answers the request.
+pub(crate) async fn handle<'a>(
+    ctx: &RequestContext,
+    request: OffsetFetchRequest<'a>,
+) -> OffsetFetchResponse<'a> {
+    if ctx.api_version < 8 {
+        return handle_one_group(ctx, request).await;
+    }
+    let groups = request.groups.into_iter().map(|group| async move {
+        let topics = group.topics.as_deref();
+        let fetched = if ctx.api_version < 10 {
+            fetch_by_name(ctx, &group.group_id, topics).await
+        } else {
+            fetch_by_id(ctx, &group.group_id, topics).await
+        };
+        let (error, topics) =
+            fetched.map_or_else(|error| (error, Vec::new()), |topics| (ErrorCode::None, topics));
+        OffsetFetchResponseGroup {
+            group_id: group.group_id,
+            topics,
+            error_code: error.code(),
+            ..OffsetFetchResponseGroup::default()
+        }
+    });
+    OffsetFetchResponse { groups: join_all(groups).await, ..OffsetFetchResponse::default() }
+}
+
+async fn handle_one_group<'a>(
+    ctx: &RequestContext,
+    request: OffsetFetchRequest<'a>,
+) -> OffsetFetchResponse<'a> {
+    let topics = request.topics.map(|topics| {
+        let topics = topics.into_iter().map(|topic| OffsetFetchRequestTopics {
+            name: topic.name,
+            partition_indexes: topic.partition_indexes,
+            ..OffsetFetchRequestTopics::default()
+        });
+        topics.collect::<Vec<_>>()
+    });
+    let fetched = fetch_by_name(ctx, &request.group_id, topics.as_deref()).await;
+    let (error, fetched) = match fetched {
+        Ok(fetched) => (ErrorCode::None, fetched),
+        // v1 has no place for an error of the whole.
+        Err(error) => {
+            (error, topics.as_deref().map(|topics| with_error(topics, error)).unwrap_or_default())
+        }
+    };
+    let topics = fetched.into_iter().map(|topic| OffsetFetchResponseTopic {
+        name: topic.name,
+        partitions: topic
+            .partitions
+            .into_iter()
+            .map(|partition| OffsetFetchResponsePartition {
+                partition_index: partition.partition_index,
+                committed_offset: partition.committed_offset,
+                committed_leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.metadata,
+                error_code: partition.error_code,
+                ..OffsetFetchResponsePartition::default()
+            })
+            .collect(),
+        ..OffsetFetchResponseTopic::default()
+    });
+    OffsetFetchResponse {
+        topics: topics.collect(),
+        error_code: error.code(),
+        ..OffsetFetchResponse::default()
+    }
+}
+
+async fn fetch_by_name(
+    ctx: &RequestContext,
+    group_id: &str,
+    topics: Option<&[OffsetFetchRequestTopics<'_>]>,
+) -> Result<Vec<OffsetFetchResponseTopics<'static>>, ErrorCode> {
+    let partitions = topics.map(|topics| {
+        let named = topics.iter().flat_map(|topic| {
+            let name = TopicName::from(&*topic.name);
+            topic.partition_indexes.iter().map(move |index| (name.clone(), *index))
+        });
+        named.collect()
+    });
+    let fetched = fetch(ctx, group_id, partitions).await?;
+    let by_topic =
+        by_topic(fetched).into_iter().map(|(name, partitions)| OffsetFetchResponseTopics {
+            name: Cow::Owned(name.to_string()),
+            partitions,
+            ..OffsetFetchResponseTopics::default()
+        });
+    Ok(by_topic.collect())
+}
+
+async fn fetch_by_id(
+    ctx: &RequestContext,
+    group_id: &str,
+    topics: Option<&[OffsetFetchRequestTopics<'_>]>,
+) -> Result<Vec<OffsetFetchResponseTopics<'static>>, ErrorCode> {
+    let image = ctx.node.hosting.image();
+    let name_of = |topic: &OffsetFetchRequestTopics<'_>| {
+        image.topic_by_id(&topic.topic_id).map(|t| t.name.clone())
+    };
+    let partitions = topics.map(|topics| {
+        let known =
+            topics.iter().filter_map(|topic| Some((name_of(topic)?, &topic.partition_indexes)));
+        let known = known
+            .flat_map(|(name, indexes)| indexes.iter().map(move |index| (name.clone(), *index)));
+        known.collect::<Vec<_>>()
+    });
+    let fetched = by_topic(fetch(ctx, group_id, partitions).await?);
+    let known = fetched.into_iter().filter_map(|(name, partitions)| {
+        let topic_id = id_of(&image, &name)?;
+        Some(OffsetFetchResponseTopics {
+            topic_id,
+            partitions,
+            ..OffsetFetchResponseTopics::default()
+        })
+    });
+    let mut response = known.collect::<Vec<_>>();
+    let unknown = topics.unwrap_or_default().iter().filter(|topic| name_of(topic).is_none());
+    response.extend(
+        unknown
+            .flat_map(|topic| with_error(std::slice::from_ref(topic), ErrorCode::UnknownTopicId)),
+    );
+    Ok(response)
+}
+
+fn id_of(image: &MetadataImage, name: &str) -> Option<Uuid> {
+    image.topic(name).map(|topic| topic.id)
+}
+
+async fn fetch(
+    ctx: &RequestContext,
+    group_id: &str,
+    partitions: Option<Vec<(TopicName, i32)>>,
+) -> Result<Vec<FetchedOffset>, ErrorCode> {
+    let command = FetchOffsets { group_id: GroupId::from(group_id), partitions };
+    match ctx.node.hosting.ask_group(group_id, GroupCommand::FetchOffsets(command)).await {
+        Ok(GroupReply::Offsets(offsets)) => Ok(offsets),
+        Ok(_) => Err(ErrorCode::UnknownServerError),
+        Err(error) => Err(error.group_code()),
+    }
+}
+
+fn by_topic(
+    fetched: Vec<FetchedOffset>,
+) -> BTreeMap<TopicName, Vec<OffsetFetchResponsePartitions<'static>>> {
+    let mut topics = BTreeMap::<_, Vec<_>>::new();
+    for offset in fetched {
+        let partition = match offset.committed {
+            Some(committed) => OffsetFetchResponsePartitions {
+                partition_index: offset.partition,
+                committed_offset: committed.offset,
+                committed_leader_epoch: committed.leader_epoch,
+                metadata: Some(Cow::Owned(committed.metadata.to_string())),
+                ..OffsetFetchResponsePartitions::default()
+            },
+            None => nothing(offset.partition, ErrorCode::None),
+        };
+        topics.entry(offset.topic).or_default().push(partition);
+    }
+    topics
+}
+
+fn with_error(
+    topics: &[OffsetFetchRequestTopics<'_>],
+    error: ErrorCode,
+) -> Vec<OffsetFetchResponseTopics<'static>> {
+    let topics = topics.iter().map(|topic| OffsetFetchResponseTopics {
+        name: Cow::Owned(topic.name.to_string()),
+        topic_id: topic.topic_id,
+        partitions: topic.partition_indexes.iter().map(|index| nothing(*index, error)).collect(),
+        ..OffsetFetchResponseTopics::default()
+    });
+    topics.collect()
+}
+
+fn nothing(partition_index: i32, error: ErrorCode) -> OffsetFetchResponsePartitions<'static> {
+    OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: -1,
+        committed_leader_epoch: -1,
+        metadata: Some(Cow::Borrowed("")),
+        error_code: error.code(),
+        ..OffsetFetchResponsePartitions::default()
+    }
+}
