@@ -50,7 +50,15 @@ impl Rounds {
 impl Side {
     fn new(address: &str, pid: u32) -> Result<Self> {
         let (idle_mib, _) = memory_mib(pid)?;
-        Ok(Self { address: address.to_owned(), pid, idle_mib, produce: Default::default(), fetch: Default::default(), p50_ms: Vec::new(), p99_ms: Vec::new() })
+        Ok(Self {
+            address: address.to_owned(),
+            pid,
+            idle_mib,
+            produce: Default::default(),
+            fetch: Default::default(),
+            p50_ms: Vec::new(),
+            p99_ms: Vec::new(),
+        })
     }
 }
 
@@ -63,20 +71,31 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Section>> {
     let commit = Aquifer::start(bench, "broker-commit", &BROKER_ONLY).await?;
     // Long enough for a start to settle.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut sides = [Side::new(&kafka.address, kafka.pid())?, Side::new(&flushed_by_os.kafka, flushed_by_os.pid())?, Side::new(&commit.kafka, commit.pid())?];
+    let mut sides = [
+        Side::new(&kafka.address, kafka.pid())?,
+        Side::new(&flushed_by_os.kafka, flushed_by_os.pid())?,
+        Side::new(&commit.kafka, commit.pid())?,
+    ];
 
     let progress = Progress::new("produce", (bench.rounds + 1) * 3);
     // Round 0 warms up: the first minute of a Java process is not what it costs later. It is not counted.
     for round in 0..=bench.rounds {
-        for (side, name) in sides.iter_mut().zip(["Apache Kafka", "Aquifer, os flush", "Aquifer, commit"]) {
-            progress.step(&if round == 0 { format!("warming up {name}") } else { format!("round {round}, {name}") });
+        for (side, name) in
+            sides.iter_mut().zip(["Apache Kafka", "Aquifer, os flush", "Aquifer, commit"])
+        {
+            progress.step(&if round == 0 {
+                format!("warming up {name}")
+            } else {
+                format!("round {round}, {name}")
+            });
             for size in 0..SIZES.len() {
                 throughput(bench, side, size, round).await?;
             }
             latency(side, round).await?;
         }
     }
-    let memory = sides.iter().map(|side| Ok(memory_mib(side.pid)?.0)).collect::<Result<Vec<f64>>>()?;
+    let memory =
+        sides.iter().map(|side| Ok(memory_mib(side.pid)?.0)).collect::<Result<Vec<f64>>>()?;
     let sections = sections(bench, &sides, &memory, (kafka_ready, our_ready));
     commit.stop().await?;
     flushed_by_os.stop().await?;
@@ -107,12 +126,13 @@ async fn throughput(bench: &Bench, side: &mut Side, size: usize, round: u32) -> 
     let load = Load { count: bytes / value_bytes as u64, value_bytes };
     let topic = format!("load-{value_bytes}-{round}");
     create_topic(&side.address, &topic).await?;
-    let measure = async |work: fn(&str, &str, Load) -> Result<Duration>| -> Result<(Duration, f64)> {
-        let before = cpu_seconds(side.pid)?;
-        let (address, topic) = (side.address.clone(), topic.clone());
-        let took = tokio::task::spawn_blocking(move || work(&address, &topic, load)).await??;
-        Ok((took, cpu_seconds(side.pid)? - before))
-    };
+    let measure =
+        async |work: fn(&str, &str, Load) -> Result<Duration>| -> Result<(Duration, f64)> {
+            let before = cpu_seconds(side.pid)?;
+            let (address, topic) = (side.address.clone(), topic.clone());
+            let took = tokio::task::spawn_blocking(move || work(&address, &topic, load)).await??;
+            Ok((took, cpu_seconds(side.pid)? - before))
+        };
     let (produced, fetched) = (measure(produce).await?, measure(fetch).await?);
     delete_topic(&side.address, &topic).await?;
     if round > 0 {
@@ -136,7 +156,12 @@ async fn latency(side: &mut Side, round: u32) -> Result<()> {
     Ok(())
 }
 
-fn sections(bench: &Bench, sides: &[Side; 3], memory: &[f64], (kafka_ready, our_ready): (f64, f64)) -> Vec<Section> {
+fn sections(
+    bench: &Bench,
+    sides: &[Side; 3],
+    memory: &[f64],
+    (kafka_ready, our_ready): (f64, f64),
+) -> Vec<Section> {
     let how = format!(
         "librdkafka on the same machine, acks=all, batches of 64 KiB, 4 partitions, {} MiB of 1000-byte and {} MiB of 100-byte values a round, {} rounds after one to warm up. \
          Apache Kafka 4.3 with its defaults and 1 GiB of heap never syncs by itself: `os` is Aquifer with `log.flush.mode=os`, which does the same; `commit` is Aquifer's default, where an acknowledgement means synced. CPU is that of the broker's process.",
@@ -144,13 +169,23 @@ fn sections(bench: &Bench, sides: &[Side; 3], memory: &[f64], (kafka_ready, our_
         bench.mebibytes / 2,
         bench.rounds
     );
-    let head = ["", "Apache Kafka", "Aquifer, os", "Aquifer, commit", "os ÷ Kafka", "commit ÷ Kafka"];
+    let head =
+        ["", "Apache Kafka", "Aquifer, os", "Aquifer, commit", "os ÷ Kafka", "commit ÷ Kafka"];
     let mut section = Section::new("Produce and fetch beside Apache Kafka", &how, &head);
     for (size, value_bytes) in SIZES.into_iter().enumerate() {
-        for (verb, of) in [("produce", (|side| &side.produce) as fn(&Side) -> &[Rounds; 2]), ("fetch", |side| &side.fetch)] {
+        for (verb, of) in [
+            ("produce", (|side| &side.produce) as fn(&Side) -> &[Rounds; 2]),
+            ("fetch", |side| &side.fetch),
+        ] {
             let rounds = |side: usize| &of(&sides[side])[size];
-            compare(&mut section, &format!("{verb} {value_bytes} B, records/s"), |side| median(&rounds(side).records_per_second));
-            compare(&mut section, &format!("{verb} {value_bytes} B, broker CPU µs/record"), |side| median(&rounds(side).cpu_us_per_record));
+            compare(&mut section, &format!("{verb} {value_bytes} B, records/s"), |side| {
+                median(&rounds(side).records_per_second)
+            });
+            compare(
+                &mut section,
+                &format!("{verb} {value_bytes} B, broker CPU µs/record"),
+                |side| median(&rounds(side).cpu_us_per_record),
+            );
             compare(&mut section, &format!("{verb} {value_bytes} B, broker CPU ns/byte"), |side| {
                 median(&rounds(side).cpu_us_per_record) * 1000.0 / value_bytes as f64
             });
@@ -172,5 +207,12 @@ fn sections(bench: &Bench, sides: &[Side; 3], memory: &[f64], (kafka_ready, our_
 /// A row of the three sides and our ratios to the first.
 fn compare(section: &mut Section, what: &str, of: impl Fn(usize) -> f64) {
     let (kafka, os, commit) = (of(0), of(1), of(2));
-    section.row(&[what, &number(kafka), &number(os), &number(commit), &number(os / kafka), &number(commit / kafka)]);
+    section.row(&[
+        what,
+        &number(kafka),
+        &number(os),
+        &number(commit),
+        &number(os / kafka),
+        &number(commit / kafka),
+    ]);
 }

@@ -78,10 +78,16 @@ impl ProducerContext for Counting {
     }
 }
 
-fn producer(address: &str, linger_ms: u32) -> Result<(ThreadedProducer<Counting>, Arc<Deliveries>)> {
+fn producer(
+    address: &str,
+    linger_ms: u32,
+) -> Result<(ThreadedProducer<Counting>, Arc<Deliveries>)> {
     let deliveries = Arc::new(Deliveries::default());
     let mut config = client(address);
-    config.set("acks", "all").set("linger.ms", linger_ms.to_string()).set("batch.size", BATCH_BYTES.to_string());
+    config
+        .set("acks", "all")
+        .set("linger.ms", linger_ms.to_string())
+        .set("batch.size", BATCH_BYTES.to_string());
     config.set("batch.num.messages", "100000").set("queue.buffering.max.messages", "500000");
     Ok((config.create_with_context(Counting(Arc::clone(&deliveries)))?, deliveries))
 }
@@ -107,8 +113,12 @@ pub(crate) fn produce(address: &str, topic: &str, load: Load) -> Result<Duration
     let began = Instant::now();
     for number in 0..load.count {
         // A batch's worth to one partition, then the next.
-        let partition = i32::try_from(number * load.value_bytes as u64 / u64::from(BATCH_BYTES) % PARTITIONS as u64)?;
-        let mut record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(None)).partition(partition).payload(&value);
+        let partition = i32::try_from(
+            number * load.value_bytes as u64 / u64::from(BATCH_BYTES) % PARTITIONS as u64,
+        )?;
+        let mut record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, Box::new(None))
+            .partition(partition)
+            .payload(&value);
         loop {
             match producer.send(record) {
                 Ok(()) => break,
@@ -122,8 +132,13 @@ pub(crate) fn produce(address: &str, topic: &str, load: Load) -> Result<Duration
     }
     producer.flush(PATIENCE)?;
     let took = began.elapsed();
-    let (delivered, failed) = (deliveries.delivered.load(Ordering::Relaxed), deliveries.failed.load(Ordering::Relaxed));
-    ensure!(delivered == load.count && failed == 0, "{delivered} of {} records were acknowledged, {failed} refused", load.count);
+    let (delivered, failed) =
+        (deliveries.delivered.load(Ordering::Relaxed), deliveries.failed.load(Ordering::Relaxed));
+    ensure!(
+        delivered == load.count && failed == 0,
+        "{delivered} of {} records were acknowledged, {failed} refused",
+        load.count
+    );
     Ok(took)
 }
 
@@ -154,7 +169,13 @@ pub(crate) fn fetch(address: &str, topic: &str, load: Load) -> Result<Duration> 
 }
 
 /// Produces at a steady rate without lingering; how long each record took to be acknowledged.
-pub(crate) fn steady(address: &str, topic: &str, value_bytes: usize, per_second: u32, length: Duration) -> Result<Vec<Duration>> {
+pub(crate) fn steady(
+    address: &str,
+    topic: &str,
+    value_bytes: usize,
+    per_second: u32,
+    length: Duration,
+) -> Result<Vec<Duration>> {
     let (producer, deliveries) = producer(address, 0)?;
     let value = payload(value_bytes);
     producer.client().fetch_metadata(Some(topic), PATIENCE)?;
@@ -168,13 +189,19 @@ pub(crate) fn steady(address: &str, topic: &str, value_bytes: usize, per_second:
         let partition = i32::try_from(number)? % PARTITIONS;
         // Counted from when it was due: a sender that is held up does not hide what holds it up.
         let sent = Box::new(Some(began + due));
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, sent).partition(partition).payload(&value);
+        let record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, sent)
+            .partition(partition)
+            .payload(&value);
         producer.send(record).map_err(|(error, _)| error)?;
         number += 1;
     }
     producer.flush(PATIENCE)?;
     ensure!(deliveries.failed.load(Ordering::Relaxed) == 0, "records were refused");
     let times = std::mem::take(&mut *deliveries.times.lock().ok().context("a delivery panicked")?);
-    ensure!(times.len() == number as usize, "{} of {number} records were acknowledged", times.len());
+    ensure!(
+        times.len() == number as usize,
+        "{} of {number} records were acknowledged",
+        times.len()
+    );
     Ok(times)
 }

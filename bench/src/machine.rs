@@ -36,7 +36,8 @@ pub(crate) fn describe(folder: &Path) -> Result<Machine> {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
         line.split_once(':').map_or(String::new(), |(_, value)| value.trim().to_owned())
     };
-    let memory: f64 = field("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(f64::NAN);
+    let memory: f64 =
+        field("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(f64::NAN);
     let cores = std::thread::available_parallelism()?;
     let (p50, p99) = sync_ms(folder)?;
     let lines = vec![
@@ -54,8 +55,11 @@ pub(crate) fn describe(folder: &Path) -> Result<Machine> {
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(aquifer_tests::repository()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    let output =
+        Command::new(program).args(arguments).current_dir(aquifer_tests::repository()).output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
 }
 
 fn commit() -> String {

@@ -35,8 +35,22 @@ impl Aquifer {
         std::fs::create_dir_all(&folder)?;
         let (ready, log) = (folder.join("ready.json"), folder.join("aquifer.log"));
         let mut command = Command::new(&bench.aquifer);
-        command.arg("start").arg("--data-dir").arg(folder.join("data")).arg("--ready-file").arg(&ready);
-        command.args(["--kafka", "127.0.0.1:0", "--registry", "127.0.0.1:0", "--connect", "127.0.0.1:0"]).args(arguments);
+        command
+            .arg("start")
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .arg("--ready-file")
+            .arg(&ready);
+        command
+            .args([
+                "--kafka",
+                "127.0.0.1:0",
+                "--registry",
+                "127.0.0.1:0",
+                "--connect",
+                "127.0.0.1:0",
+            ])
+            .args(arguments);
         let began = Instant::now();
         let mut process = Process::spawn(&mut command, &log)?;
         // Looked for every millisecond: the time is a figure.
@@ -49,7 +63,13 @@ impl Aquifer {
         let ready_in = began.elapsed();
         let addresses: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
         let address = |role: &str| addresses[role].as_str().unwrap_or("127.0.0.1:1").to_owned();
-        Ok(Self { process, kafka: address("kafka"), connect: Http::new(&address("connect")), ready_in, log })
+        Ok(Self {
+            process,
+            kafka: address("kafka"),
+            connect: Http::new(&address("connect")),
+            ready_in,
+            log,
+        })
     }
 
     /// Its process id.

@@ -15,7 +15,8 @@ impl Progress {
     /// Begins a part of that many steps.
     pub(crate) fn new(part: &'static str, steps: u32) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} {msg}");
+            let style =
+                ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} {msg}");
             let bar = ProgressBar::new(steps.into()).with_prefix(part);
             bar.enable_steady_tick(Duration::from_millis(200));
             if let Ok(style) = style { bar.with_style(style) } else { bar }

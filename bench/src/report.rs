@@ -40,7 +40,8 @@ impl Section {
             for (column, cell) in row.iter().enumerate() {
                 let width = width(column);
                 // Names to the left, figures to the right.
-                let padded = if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
+                let padded =
+                    if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
                 let _ = write!(line, " {padded} ");
             }
             println!("{}", line.trim_end());
@@ -49,7 +50,12 @@ impl Section {
 
     fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let rule: Vec<String> = self.head.iter().enumerate().map(|(column, _)| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
+        let rule: Vec<String> = self
+            .head
+            .iter()
+            .enumerate()
+            .map(|(column, _)| if column == 0 { "---" } else { "---:" }.to_owned())
+            .collect();
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         format!("## {}\n\n{}\n\n{}{}{rows}", self.title, self.how, line(&self.head), line(&rule))
     }

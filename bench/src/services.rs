@@ -35,17 +35,28 @@ impl KafkaCommand {
         let (port, folder) = (bench.port.to_string(), data.display().to_string());
         // Apache Kafka's own scripts give the broker 1 GiB of heap.
         let script = aquifer_tests::repository().join("tests/services/kafka.sh");
-        let status = Command::new(&script).args(["start", &port, &folder]).env("KAFKA_HEAP", "1g").stdout(std::process::Stdio::null()).status()?;
+        let status = Command::new(&script)
+            .args(["start", &port, &folder])
+            .env("KAFKA_HEAP", "1g")
+            .stdout(std::process::Stdio::null())
+            .status()?;
         let stopped = || run_script("kafka.sh", &["stop", &port, &folder]);
         let pid = std::fs::read_to_string(data.join("node-1/pid")).unwrap_or_default();
         let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
         stopped()?;
-        let arguments: Vec<String> =
-            line.split(|byte| *byte == 0).filter(|argument| !argument.is_empty()).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect();
+        let arguments: Vec<String> = line
+            .split(|byte| *byte == 0)
+            .filter(|argument| !argument.is_empty())
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect();
         if !status.success() || arguments.is_empty() {
             bail!("{} start did not start Apache Kafka", script.display());
         }
-        Ok(Self { arguments, address: format!("127.0.0.1:{port}"), log: bench.folder.join("kafka.log") })
+        Ok(Self {
+            arguments,
+            address: format!("127.0.0.1:{port}"),
+            log: bench.folder.join("kafka.log"),
+        })
     }
 
     /// Starts the node and waits until it answers.
@@ -127,7 +138,10 @@ impl Postgres {
     /// Runs a statement.
     pub(crate) async fn execute(&self, statement: &str) -> Result<()> {
         let mut connection = self.connect().await?;
-        connection.execute(AssertSqlSafe(statement.to_owned())).await.with_context(|| statement.to_owned())?;
+        connection
+            .execute(AssertSqlSafe(statement.to_owned()))
+            .await
+            .with_context(|| statement.to_owned())?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 broker = sys.argv[1]
-COUNT, KEYS = 6000, 20
+COUNT, KEYS = 2000, 20
 admin = AdminClient({"bootstrap.servers": broker})
 for future in admin.create_topics([NewTopic("events", 6)]).values():
     future.result(30)
@@ -32,7 +32,7 @@ def read(rounds, strategy):
 
 producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True, "linger.ms": 2})
 # Two that stay, one that leaves after a while and one that comes then.
-readers = [threading.Thread(target=read, args=(10**9, "range")) for _ in range(2)] + [threading.Thread(target=read, args=(300, "range"))]
+readers = [threading.Thread(target=read, args=(10**9, "range")) for _ in range(2)] + [threading.Thread(target=read, args=(100, "range"))]
 for reader in readers:
     reader.start()
 for n in range(COUNT):

@@ -36,7 +36,7 @@ pub async fn documents(elasticsearch: &Http, index: &str) -> Result<Documents> {
     let mut found = Documents::new();
     let mut after: Option<Value> = None;
     loop {
-        let mut query = json!({"size": PAGE, "sort": [{"_doc": "asc"}], "track_total_hits": false});
+        let mut query = json!({"size": PAGE, "sort": [{"_doc": "asc"}]});
         // A scroll keeps one view of the index from the first page to the last.
         let answer = match &after {
             None => {

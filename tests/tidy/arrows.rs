@@ -42,9 +42,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "connectors/files",
         ],
     ),
-    // They see the program from outside.
+    // They see the program from outside; the benchmarks start services and wait as the tests do.
     ("tests", &[]),
-    ("bench", &[]),
+    ("bench", &["tests"]),
 ];
 
 /// Crates of others that only some of ours may name, in what is built; the reason stands beside.

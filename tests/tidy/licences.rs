@@ -27,43 +27,42 @@ fn is_allowed(expression: &str) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
-    let allowed = any(&words, &mut at);
-    allowed && at == words.len()
+    any(&words, &mut at) == Some(true) && at == words.len()
 }
 
-fn any(words: &[&str], at: &mut usize) -> bool {
-    let mut allowed = all(words, at);
+/// Alternatives; `None` where the expression is broken.
+fn any(words: &[&str], at: &mut usize) -> Option<bool> {
+    let mut allowed = all(words, at)?;
     while words.get(*at) == Some(&"OR") {
         *at += 1;
-        allowed |= all(words, at);
+        allowed |= all(words, at)?;
     }
-    allowed
+    Some(allowed)
 }
 
-fn all(words: &[&str], at: &mut usize) -> bool {
-    let mut allowed = one(words, at);
+fn all(words: &[&str], at: &mut usize) -> Option<bool> {
+    let mut allowed = one(words, at)?;
     while words.get(*at) == Some(&"AND") {
         *at += 1;
-        allowed &= one(words, at);
+        allowed &= one(words, at)?;
     }
-    allowed
+    Some(allowed)
 }
 
-fn one(words: &[&str], at: &mut usize) -> bool {
-    let Some(word) = words.get(*at) else { return false };
+fn one(words: &[&str], at: &mut usize) -> Option<bool> {
+    let word = words.get(*at)?;
     *at += 1;
     if *word == "(" {
-        let allowed = any(words, at);
-        let closed = words.get(*at) == Some(&")");
+        let allowed = any(words, at)?;
         *at += 1;
-        return allowed && closed;
+        return (words.get(*at - 1) == Some(&")")).then_some(allowed);
     }
     let mut name = (*word).to_owned();
     if words.get(*at) == Some(&"WITH") {
-        name = format!("{name} WITH {}", words.get(*at + 1).copied().unwrap_or_default());
+        name = format!("{name} WITH {}", words.get(*at + 1)?);
         *at += 2;
     }
-    ALLOWED.contains(&name.as_str())
+    Some(ALLOWED.contains(&name.as_str()))
 }
 
 #[test]

@@ -130,21 +130,45 @@ fn readme_lists_the_connectors() {
     assert_eq!(column(&rows("Connectors"), 0), expected);
 }
 
+/// Each route of a table of axum's, and its methods.
+fn routes(text: &str) -> BTreeSet<(String, String)> {
+    const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+    let route = |part: &str| {
+        let (path, rest) = part.trim_start().strip_prefix('"')?.split_once('"')?;
+        let chain = rest.split(".fallback(").next()?;
+        let calls = |method: &&str| {
+            chain
+                .match_indices(&format!("{method}("))
+                .any(|(at, _)| chain[..at].ends_with(['.', ' ', '(', '\n']))
+        };
+        let methods: Vec<String> = METHODS
+            .iter()
+            .filter(|method| calls(method))
+            .map(|method| method.to_uppercase())
+            .collect();
+        Some((path.to_owned(), methods.join(" ")))
+    };
+    text.split(".route(").skip(1).filter_map(route).collect()
+}
+
 #[test]
 fn readme_lists_the_routes_of_the_registry_and_of_connect() {
     for (heading, path) in [
         ("Registry routes", "registry/service/src/rest.rs"),
         ("Connect routes", "connect/runtime/src/rest.rs"),
     ] {
-        let text = read(path);
-        let routes: BTreeSet<String> = text
-            .split('"')
-            .skip(1)
-            .step_by(2)
-            .filter(|literal| literal.starts_with('/'))
-            .map(str::to_owned)
-            .collect();
-        assert!(routes.len() > 5, "{path} names {routes:?}");
-        assert_eq!(column(&rows(heading), 0), routes, "{heading} against {path}");
+        let expected = routes(&read(path));
+        assert!(expected.len() > 5, "{path} names {expected:?}");
+        let advertised: BTreeSet<(String, String)> =
+            rows(heading).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+        assert_eq!(advertised, expected, "{heading} against {path}");
     }
+}
+
+#[test]
+fn routes_are_read_with_their_methods() {
+    let text = "Router::new().route(\"/a\", get(list).post(x::create))\n.route(\n  \"/b/{c}\",\n  get(get_b).merge(delete(x)),\n).fallback(get(nothing))";
+    let expected = [("/a", "GET POST"), ("/b/{c}", "GET DELETE")]
+        .map(|(path, methods)| (path.to_owned(), methods.to_owned()));
+    assert_eq!(routes(text), BTreeSet::from(expected));
 }

@@ -172,7 +172,7 @@ fn every_file_opens_with_its_purpose() {
 
 fn opens_well(text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default();
-    first.strip_prefix("//! ").is_some_and(|sentence| sentence.split_whitespace().count() >= 3)
+    first.strip_prefix("//! ").is_some_and(|sentence| sentence.split_whitespace().count() >= 2)
 }
 
 #[test]

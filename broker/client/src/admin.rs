@@ -18,7 +18,12 @@ use crate::record::{PartitionOffset, TopicPartition};
 use crate::settings::ClientSettings;
 
 /// How long one question to the cluster may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often leaders are asked again while they change, each time waiting twice as long: 2.5 s in all.
+const LEADER_ATTEMPTS_MAX: u32 = 7;
+/// The first wait for a new leader.
+const LEADER_WAIT: Duration = Duration::from_millis(20);
 
 /// A topic to create.
 #[derive(Debug, Clone)]
@@ -100,7 +105,7 @@ impl Admin {
         let admin = self.admin_client()?;
         let answer = admin.create_topics(&native, &options()).await;
         crate::closing::drop_elsewhere("admin close", Some(admin));
-        Ok(results("create topic", answer)?)
+        results("create topic", answer)
     }
 
     /// Makes sure a topic exists and is seen with a leader; an existing one keeps its shape.
@@ -142,7 +147,7 @@ impl Admin {
         let admin = self.admin_client()?;
         let answer = admin.delete_topics(topics, &options()).await;
         crate::closing::drop_elsewhere("admin close", Some(admin));
-        Ok(results("delete topic", answer)?)
+        results("delete topic", answer)
     }
 
     /// How many partitions a topic has, or nothing when it does not exist or has no leader yet.
@@ -253,13 +258,15 @@ impl Admin {
         let asked: Vec<TopicPartition> = partitions.to_vec();
         let found = self
             .query("list offsets", move |query| {
-                let mut attempt = 1;
+                let mut attempt = 0;
                 loop {
                     match leaders_offsets(query, &asked, which) {
                         // The library goes on asking the leaders it knows: after a restart of a broker it must be told to look.
                         Err(KafkaError::OffsetFetch(code) | KafkaError::MetadataFetch(code))
-                            if attempt < 4 && leader_has_changed(code) =>
+                            if attempt < LEADER_ATTEMPTS_MAX && leader_has_changed(code) =>
                         {
+                            // On the blocking pool; a new topic's leaders are in office within some of these.
+                            std::thread::sleep(LEADER_WAIT * (1 << attempt));
                             attempt += 1;
                             for one in &asked {
                                 query.fetch_metadata(Some(&one.topic), REQUEST_TIMEOUT)?;

@@ -29,8 +29,8 @@ use crate::clock;
 use crate::error::ClientError;
 use crate::record::{ConsumedRecord, PartitionOffset, TopicPartition};
 use crate::settings::ClientSettings;
-pub use event::ConsumerEvent;
 use commit::Commits;
+pub use event::ConsumerEvent;
 use event::{GroupContext, Rebalance};
 pub use settings::{Assignor, GroupConsumerSettings, OffsetReset, Subscription};
 

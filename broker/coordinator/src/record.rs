@@ -43,3 +43,39 @@ pub enum RecordError {
 fn kept(text: &str) -> Arc<str> {
     Arc::from(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{GroupMachine, Machine, TopicMachine};
+
+    /// Bytes that begin like a record: a small number, then anything.
+    fn record_bytes() -> impl Strategy<Value = Vec<u8>> {
+        (0_u8..6, proptest::collection::vec(any::<u8>(), 0..80)).prop_map(|(kind, mut bytes)| {
+            bytes.splice(0..0, [0, kind]);
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn prop_group_records_of_any_bytes_are_read_or_refused(key in record_bytes(), value in record_bytes()) {
+            let _ = GroupMachine::decode(Some(&key), Some(&value));
+        }
+
+        #[test]
+        fn prop_metadata_records_of_any_bytes_are_read_or_refused(
+            kind in 0_u8..22,
+            version in 0_u8..4,
+            body in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let mut value = vec![1, kind, version];
+            value.extend(body);
+            if let Ok(Some(record)) = TopicMachine::decode(None, Some(&value)) {
+                let encoded = TopicMachine::encode(&record);
+                prop_assert_eq!(TopicMachine::decode(None, encoded.value.as_deref()), Ok(Some(record)));
+            }
+        }
+    }
+}

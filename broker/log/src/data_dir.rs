@@ -10,11 +10,14 @@ use crate::checkpoint::{parse_offsets, print_offsets};
 use crate::file_cache::FileCache;
 use crate::fs::FileSystem;
 use crate::log::Log;
+use crate::recovery::Checkpointed;
 use crate::{LogConfig, LogError, MetaProperties, OffsetMap, RecoveryReport};
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// Written by Apache Kafka's log cleaner: the partitions in it may have gaps.
+const CLEANED: &str = "cleaner-offset-checkpoint";
 const CLEAN_STOP: &str = ".kafka_cleanshutdown";
 
 /// How a data directory is opened.
@@ -47,6 +50,7 @@ struct Offsets {
     recovery_points: OffsetMap,
     log_starts: OffsetMap,
     high_watermarks: OffsetMap,
+    cleaned: OffsetMap,
     /// Whether the recovery points in memory are those in the file.
     saved: bool,
 }
@@ -71,6 +75,7 @@ impl DataDir {
             recovery_points: read_offsets(&*fs, &path.join(RECOVERY_POINTS))?,
             log_starts: read_offsets(&*fs, &path.join(LOG_STARTS))?,
             high_watermarks: read_offsets(&*fs, &path.join(HIGH_WATERMARKS))?,
+            cleaned: read_offsets(&*fs, &path.join(CLEANED))?,
             saved: true,
         };
         let files = Arc::new(FileCache::new(fs, open_files_max));
@@ -169,21 +174,17 @@ impl DataDir {
         now_ms: i64,
     ) -> Result<(Log, RecoveryReport), LogError> {
         let key = (topic.to_owned(), partition);
-        let (log_start, recovery_point) = {
+        let known = {
             let offsets = self.offsets();
             let get = |map: &OffsetMap| map.get(&key).copied().unwrap_or(0);
-            (get(&offsets.log_starts), get(&offsets.recovery_points))
+            Checkpointed {
+                log_start: get(&offsets.log_starts),
+                recovery_point: get(&offsets.recovery_points),
+                has_gaps: offsets.cleaned.contains_key(&key),
+            }
         };
         let directory = self.path.join(format!("{topic}-{partition}"));
-        Log::open(
-            Arc::clone(&self.files),
-            directory,
-            topic_id,
-            config,
-            log_start,
-            recovery_point,
-            now_ms,
-        )
+        Log::open(Arc::clone(&self.files), directory, topic_id, config, known, now_ms)
     }
 
     /// Notes where a partition's log starts; on disk with the next `save`.
@@ -272,6 +273,7 @@ impl DataDir {
         let known = {
             let mut offsets = self.offsets();
             offsets.log_starts.remove(&key);
+            offsets.cleaned.remove(&key);
             offsets.high_watermarks.remove(&key);
             offsets.recovery_points.remove(&key).is_some()
         };
@@ -354,5 +356,76 @@ fn read_offsets(fs: &dyn FileSystem, path: &Path) -> Result<OffsetMap, LogError>
         })),
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(OffsetMap::new()),
         Err(err) => Err(LogError::io("read", path)(err)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RealFileSystem;
+    use crate::test_support::plain;
+
+    fn open(path: &Path, node_id: i32) -> Result<DataDir, LogError> {
+        let identity =
+            MetaProperties { cluster_id: "c".into(), node_id, directory_id: format!("d{node_id}") };
+        let settings = DataDirSettings { path: path.to_path_buf(), identity, open_files_max: 8 };
+        DataDir::open(Arc::new(RealFileSystem), settings)
+    }
+
+    #[test]
+    fn a_clean_stop_is_believed_once() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path();
+        let dir = open(path, 1).unwrap();
+        assert!(!dir.was_clean());
+        let (mut log, _) = dir.open_log("t", 0, [1; 16], LogConfig::default(), 0).unwrap();
+        log.stage(plain(3), 0, 0).unwrap();
+        log.write_staged(0).unwrap();
+        let ends = OffsetMap::from([(("t".to_owned(), 0), log.write_derived().unwrap())]);
+        dir.save(ends.clone(), ends).unwrap();
+        dir.mark_clean().unwrap();
+        assert!(matches!(open(path, 1), Err(LogError::InUse(_))));
+        drop((log, dir));
+
+        let dir = open(path, 1).unwrap();
+        assert!(dir.was_clean());
+        assert_eq!(dir.known_range("t", 0), Some((0, 3)));
+        assert_eq!(dir.partitions().unwrap(), [("t".to_owned(), 0)]);
+        drop(dir);
+        let dir = open(path, 1).unwrap();
+        assert_eq!((dir.was_clean(), dir.known_range("t", 0)), (false, None));
+        let directory = dir.delete_partition("t", 0, "x").unwrap().unwrap();
+        assert_eq!((directory.exists(), dir.partitions().unwrap()), (true, vec![]));
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn a_directory_of_another_node_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        drop(open(temporary.path(), 1).unwrap());
+        let refused = open(temporary.path(), 2).unwrap_err();
+        assert!(refused.to_string().contains("node.id=1, not 2"), "{refused}");
+    }
+
+    #[test]
+    fn gaps_are_kept_where_kafka_compacted_and_cut_elsewhere() {
+        for (compacted, end) in [(true, 12), (false, 3)] {
+            let temporary = tempfile::tempdir().unwrap();
+            let dir = open(temporary.path(), 1).unwrap();
+            let config = LogConfig { segment_bytes: 1, ..LogConfig::default() };
+            let (mut log, _) = dir.open_log("t", 0, [1; 16], config.clone(), 0).unwrap();
+            for _ in 0..4 {
+                log.stage(plain(3), 0, 0).unwrap();
+                log.write_staged(0).unwrap();
+            }
+            drop((log, dir));
+            if compacted {
+                std::fs::write(temporary.path().join(CLEANED), "0\n1\nt 0 6\n").unwrap();
+            }
+            std::fs::remove_file(temporary.path().join("t-0/00000000000000000003.log")).unwrap();
+            let dir = open(temporary.path(), 1).unwrap();
+            let (log, report) = dir.open_log("t", 0, [1; 16], config, 0).unwrap();
+            assert_eq!((log.log_end(), report.truncated.is_none()), (end, compacted));
+        }
     }
 }

@@ -28,6 +28,17 @@ pub struct RecoveryReport {
     pub recovered_bytes: u64,
 }
 
+/// What the data directory knows of a log before it is opened.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Checkpointed {
+    /// Where the log starts, 0 when unknown.
+    pub(crate) log_start: i64,
+    /// The offset below which everything was durable, 0 when unknown.
+    pub(crate) recovery_point: i64,
+    /// Whether compaction may have left gaps between the segments.
+    pub(crate) has_gaps: bool,
+}
+
 /// Sizes of a segment's files; `None` where one is missing.
 #[derive(Debug, Default, Clone, Copy)]
 struct SegmentFiles {
@@ -93,14 +104,12 @@ fn list(fs: &dyn FileSystem, directory: &std::path::Path) -> Result<Option<Listi
 
 impl Log {
     /// Opens the log in `directory`, or an empty one when there is none.
-    /// `recovery_point` is the offset below which everything was durable, 0 when unknown.
     pub(crate) fn open(
         files: Arc<FileCache>,
         directory: PathBuf,
         topic_id: [u8; 16],
         config: LogConfig,
-        log_start: i64,
-        recovery_point: i64,
+        known: Checkpointed,
         now_ms: i64,
     ) -> Result<(Self, RecoveryReport), LogError> {
         let mut log = Self::new(files, directory, topic_id, config);
@@ -114,13 +123,13 @@ impl Log {
         }
         if listing.segments.is_empty() {
             // A directory whose first segment was not durable yet: start over in it.
-            log.log_start = log_start;
-            log.log_end = log_start;
+            log.log_start = known.log_start;
+            log.log_end = known.log_start;
             return Ok((log, report));
         }
         log.epochs = EpochCache::load(&*fs, &log.directory)?;
-        log.open_segments(&listing, recovery_point, now_ms, &mut report)?;
-        log.settle_start(log_start, now_ms)?;
+        log.open_segments(&listing, known, now_ms, &mut report)?;
+        log.settle_start(known.log_start, now_ms)?;
         log.epochs.truncate_end(log.log_end);
         log.epochs.truncate_start(log.log_start);
         log.snapshot_at = listing.snapshots.iter().copied().filter(|at| *at <= log.log_end).max();
@@ -132,10 +141,12 @@ impl Log {
     fn open_segments(
         &mut self,
         listing: &Listing,
-        recovery_point: i64,
+        known: Checkpointed,
         now_ms: i64,
         report: &mut RecoveryReport,
     ) -> Result<(), LogError> {
+        let recovery_point = known.recovery_point;
+        let may_have_gaps = known.has_gaps || self.config.cleanup_compact;
         let bases: Vec<i64> = listing.segments.keys().copied().collect();
         let fs = Arc::clone(self.files.fs());
         for (at, (&base, sizes)) in listing.segments.iter().enumerate() {
@@ -144,7 +155,7 @@ impl Log {
             // Only compaction leaves gaps; elsewhere the end of a file was lost exactly between two batches.
             let after_gap =
                 base > self.log_end && base > recovery_point && !self.segments.is_empty();
-            if report.truncated.is_none() && after_gap && !self.config.cleanup_compact {
+            if report.truncated.is_none() && after_gap && !may_have_gaps {
                 report.truncated = Some(LogError::Corrupt {
                     path: crate::segment::segment_path(&self.directory, base, "log"),
                     position: 0,

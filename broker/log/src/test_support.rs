@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use crate::file_cache::FileCache;
 use crate::fs::FileSystem;
 use crate::log::Log;
+use crate::recovery::Checkpointed;
 use crate::{LogConfig, LogError, RecoveryReport, Staged};
 
 /// A producer's id, epoch and first sequence.
@@ -57,7 +58,8 @@ pub(crate) fn open(
     recovery_point: i64,
 ) -> Result<(Log, RecoveryReport), LogError> {
     let files = Arc::new(FileCache::new(fs, 16));
-    Log::open(files, PathBuf::from("/data/t-0"), [7; 16], config, 0, recovery_point, 1000)
+    let known = Checkpointed { recovery_point, ..Checkpointed::default() };
+    Log::open(files, PathBuf::from("/data/t-0"), [7; 16], config, known, 1000)
 }
 
 /// Appends one batch and returns what it got.

@@ -103,13 +103,20 @@ type InFlight = Unconstrained<BoxFuture<'static, Outcome>>;
 
 impl Connection {
     async fn run(mut self, stopping: &CancellationToken) -> Result<&'static str, ConnectionError> {
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.deadline()));
         loop {
+            // A client that never lets its socket run dry must not keep the others from being served.
+            tokio::task::coop::consume_budget().await;
             self.start_requests().await?;
             if self.closing && self.in_flight.is_empty() && self.outbound.is_empty() {
                 return Ok("as the last reply asked");
             }
             let reads = self.reads();
-            let wake_at = self.deadline();
+            // Deadlines mostly move away; the timer is touched only when one has come nearer.
+            let deadline = self.deadline();
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return self.drain().await,
@@ -127,10 +134,11 @@ impl Connection {
                     self.active_at = self.received_at;
                 }
                 () = self.peer.turn.given_back(), if self.peer.turn.is_taken() => {}
-                () = tokio::time::sleep_until(wake_at) => {
+                () = timer.as_mut() => {
                     if let Some(reason) = self.timed_out()? {
                         return Ok(reason);
                     }
+                    timer.as_mut().reset(self.deadline());
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 #[non_exhaustive]
 pub enum NodeError {
     /// A setting is unknown or its value is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -21,9 +21,9 @@ pub enum NodeError {
         source: io::Error,
     },
     /// The data directory or a log in it cannot be opened, recovered or closed.
-    #[error("{0}")]
-    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Storage(Box<dyn std::error::Error + Send + Sync>),
     /// A machine cannot be brought up from its log.
-    #[error("{0}")]
-    Hosting(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Hosting(Box<dyn std::error::Error + Send + Sync>),
 }

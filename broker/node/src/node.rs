@@ -69,6 +69,7 @@ pub async fn start(config: NodeConfig) -> Result<Node, NodeError> {
         .map_err(|source| NodeError::Listen { address: config.listen, source })?;
     let clock = Clock::system();
     let partitions = Partitions::open(PartitionsSettings {
+        node_id: settings.node_id,
         data_dir: config.data_dir,
         flush_mode: settings.log_flush_mode,
         writer_threads: WRITER_THREADS,

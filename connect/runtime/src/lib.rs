@@ -120,6 +120,7 @@ pub async fn start(config: WorkerConfig, plugins: Plugins) -> Result<Worker, Wor
     let settings = WorkerSettings::read(&config.settings).map_err(|errors| {
         WorkerError::Config(errors.into_iter().map(|(_, text)| text).collect())
     })?;
+    check_classes(&settings, &plugins)?;
     let listen = |source| WorkerError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
@@ -166,6 +167,29 @@ pub async fn start(config: WorkerConfig, plugins: Plugins) -> Result<Worker, Wor
         stop_board,
         stop_rest,
     })
+}
+
+/// The worker's own converters must exist, or every connector that names none would fail.
+fn check_classes(settings: &WorkerSettings, plugins: &Plugins) -> Result<(), WorkerError> {
+    let converter = |class: &str| plugins.converter(class).is_some();
+    let header = |class: &str| header::HeaderConverter::of_class(class).is_some();
+    let checked = |key: &str, known: &dyn Fn(&str) -> bool| {
+        let class = settings.value(key).unwrap_or_default();
+        (!known(class)).then(|| {
+            format!(
+                "Invalid value {class} for configuration {key}: Class {class} could not be found."
+            )
+        })
+    };
+    let wrong: Vec<String> = [
+        checked("key.converter", &converter),
+        checked("value.converter", &converter),
+        checked("header.converter", &header),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if wrong.is_empty() { Ok(()) } else { Err(WorkerError::Config(wrong)) }
 }
 
 fn worker_id(settings: &WorkerSettings, address: SocketAddr) -> String {
@@ -270,4 +294,26 @@ fn next_generation(herder: &RwLock<Herder>) -> i32 {
     let herder = herder.read();
     let known = herder.status_ids().filter_map(|id| herder.status(id));
     known.map(|status| status.generation).max().unwrap_or(0).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worker_with_an_unknown_converter_is_refused() {
+        let map = |class: &str| {
+            ["key.converter", "value.converter"]
+                .map(|key| (key.to_owned(), class.to_owned()))
+                .into()
+        };
+        let check = |class: &str| {
+            let settings = WorkerSettings::read(&map(class)).unwrap();
+            check_classes(&settings, &test_plugins::plugins()).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("Text"), Ok(()));
+        let expected = "Invalid value Nope for configuration key.converter: Class Nope could not be found.\n\
+                        Invalid value Nope for configuration value.converter: Class Nope could not be found.";
+        assert_eq!(check("Nope"), Err(expected.to_owned()));
+    }
 }

@@ -4,7 +4,7 @@
 //! tests/services/elasticsearch.sh start 24200
 //! cargo run --release -p aquifer-connectors-elasticsearch --example against_elasticsearch -- http://127.0.0.1:24200 all
 //! ```
-//! `order`, `malformed`, `unavailable`, `evolve`, `epoch`, `latency`, `throughput`; `endless ROWS` writes on while somebody stops and
+//! `order`, `malformed`, `unavailable`, `evolve`, `adopt`, `epoch`, `latency`, `throughput`; `endless ROWS` writes on while somebody stops and
 //! starts the server. A scenario that fails ends the program with 1.
 
 use std::collections::BTreeMap;
@@ -283,6 +283,40 @@ async fn evolve(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// An index of others keeps its mapping and what they have in `_meta`; tasks that start together make one index.
+async fn adopt(cluster: &Cluster) -> Result<()> {
+    cluster.fresh("adopt").await?;
+    let body = json!({"mappings": {"_meta": {"team": "x"}, "properties": {"made": {"type": "long"}, "name": {"type": "keyword"}}}});
+    cluster.call(Method::Put, "adopt", Some(body.to_string().into())).await?;
+    let (mut task, bench) = cluster.task(&[]).await?;
+    task.put(vec![record("adopt", 7, Value::Int64(1), &wide_schema(), wide_row(1))]).await?;
+    task.flush().await?;
+    ensure!(bench.errors.lock().is_empty(), "{:?}", bench.errors.lock());
+    ensure!(cluster.source("adopt", "1").await?["made"] == 1_700_000_000_000_001_i64);
+    let mapping = cluster.call(Method::Get, "adopt/_mapping", None).await?;
+    let mappings = &mapping["adopt"]["mappings"];
+    ensure!(
+        mappings["_meta"] == json!({"team": "x", "aquifer": {"versions": "offset"}}),
+        "{mappings}"
+    );
+    ensure!(mappings["properties"]["name"]["type"] == "keyword", "{mappings}");
+    ensure!(mappings["properties"]["day"]["type"] == "date", "{mappings}");
+    let settings = cluster.call(Method::Get, "adopt/_settings", None).await?;
+    ensure!(settings["adopt"]["settings"]["index"]["gc_deletes"] == "1h", "{settings}");
+    task.stop().await;
+    cluster.fresh("race").await?;
+    let (mut a, _) = cluster.task(&[]).await?;
+    let (mut b, _) = cluster.task(&[]).await?;
+    let row = |o: i64| vec![record("race", o, Value::Int64(o), &wide_schema(), wide_row(o))];
+    let both = futures_util::join!(a.put(row(1)), b.put(row(2)));
+    ensure!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+    a.flush().await?;
+    b.flush().await?;
+    ensure!(cluster.count("race").await? == 2);
+    println!("adopt: an index of others is grown, two tasks make one");
+    Ok(())
+}
+
 /// Versions of a header decide, not arrival; another epoch stops the task.
 async fn epoch(cluster: &Cluster) -> Result<()> {
     cluster.fresh("epoch").await?;
@@ -479,6 +513,9 @@ async fn main() -> Result<()> {
     }
     if is("evolve") {
         evolve(&cluster).await?;
+    }
+    if is("adopt") {
+        adopt(&cluster).await?;
     }
     if is("epoch") {
         epoch(&cluster).await?;

@@ -1,8 +1,8 @@
 //! Runs the connector's task without a runtime: polls, "stores" offsets in memory or in a file, and prints what came.
 //!
-//! `capture [--offsets FILE] [--out FILE] [--records N] [--idle SECONDS] [--hold N] key=value …`
+//! `capture [--offsets FILE] [--out FILE] [--records N] [--idle SECONDS] [--hold N] [--sleep MS] key=value …`
 //! - `--out` writes one JSON line per record; `--records` ends after that many; `--idle` ends after so long without any.
-//! - `--hold N` stores an offset only every N batches, so that a kill leaves work to do again.
+//! - `--sleep MS` waits between polls, as a slow consumer; `--hold N` stores an offset only every N batches, so that a kill leaves work to do again.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use aquifer_connect_api::config::ConfigMap;
 use aquifer_connect_api::{
-    ConnectError, Connector, ErrorKind, Record, Schema, SchemaKind, SourceConnector,
-    SourceContext, SourceOffset, Validation, Value,
+    ConnectError, Connector, ErrorKind, Record, Schema, SchemaKind, SourceConnector, SourceContext,
+    SourceOffset, Validation, Value,
 };
 use aquifer_connectors_postgres::PostgresConnector;
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use indexmap::IndexMap;
 use serde_json::json;
 
@@ -25,6 +27,7 @@ struct Options {
     records: Option<usize>,
     idle: Option<u64>,
     hold: usize,
+    sleep_ms: u64,
     config: ConfigMap,
 }
 
@@ -96,6 +99,7 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
             "--records" => options.records = Some(next()?.parse()?),
             "--idle" => options.idle = Some(next()?.parse()?),
             "--hold" => options.hold = next()?.parse()?,
+            "--sleep" => options.sleep_ms = next()?.parse()?,
             pair => {
                 let (key, value) = pair.split_once('=').ok_or(format!("what is {pair}?"))?;
                 options.config.insert(key.to_owned(), value.to_owned());
@@ -160,6 +164,9 @@ async fn run(
             last = now();
             first.get_or_insert(last);
         }
+        if options.sleep_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(options.sleep_ms)).await;
+        }
         if options.records.is_some_and(|max| records >= max) {
             break;
         }
@@ -167,13 +174,54 @@ async fn run(
     task.stop().await;
     let seconds = first.map_or(0.0, |first| (last - first).as_secs_f64());
     let rate = records as f64 / seconds.max(1e-9);
-    println!("{records} records in {batches} batches, {seconds:.3} s from the first, {rate:.0} records/s");
+    println!(
+        "{records} records in {batches} batches, {seconds:.3} s from the first, {rate:.0} records/s"
+    );
     Ok(())
 }
 
 #[allow(clippy::disallowed_methods, reason = "a measurement, not part of the connector")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+/// A schema as Kafka Connect's JsonConverter writes it, to hold it beside Debezium's.
+fn schema_json(schema: &Schema) -> serde_json::Value {
+    let mut json = json!({ "type": schema.kind.name(), "optional": schema.optional });
+    let mut put = |key: &str, value: serde_json::Value| json[key] = value;
+    if let Some(name) = schema.name() {
+        put("name", name.into());
+    }
+    if let Some(version) = schema.version {
+        put("version", version.into());
+    }
+    if let Some(doc) = &schema.doc {
+        put("doc", (**doc).into());
+    }
+    if !schema.parameters.is_empty() {
+        let pairs = schema.parameters.iter().map(|(k, v)| (k.to_string(), json!(&**v)));
+        put("parameters", pairs.collect());
+    }
+    if let Some(default) = &schema.default {
+        put("default", print(Some(schema), default));
+    }
+    match &schema.kind {
+        SchemaKind::Struct(fields) => {
+            let fields = fields.iter().map(|field| {
+                let mut json = schema_json(&field.schema);
+                json["field"] = (*field.name).into();
+                json
+            });
+            put("fields", fields.collect());
+        }
+        SchemaKind::Array(items) => put("items", schema_json(items)),
+        SchemaKind::Map(keys, values) => {
+            put("keys", schema_json(keys));
+            put("values", schema_json(values));
+        }
+        _ => {}
+    }
+    json
 }
 
 fn line(record: &Record) -> serde_json::Value {
@@ -188,6 +236,8 @@ fn line(record: &Record) -> serde_json::Value {
         "key": print(record.key_schema.as_deref(), &record.key),
         "value": print(record.value_schema.as_deref(), &record.value),
         "headers": headers,
+        "key_schema": record.key_schema.as_deref().map(schema_json),
+        "value_schema": record.value_schema.as_deref().map(schema_json),
     })
 }
 
@@ -217,7 +267,7 @@ fn print(schema: Option<&Schema>, value: &Value) -> serde_json::Value {
         (Value::Float32(v), SchemaKind::Float32) => json!(v.to_string()),
         (Value::Float64(v), SchemaKind::Float64) => json!(v.to_string()),
         (Value::String(v), SchemaKind::String) => json!(&**v),
-        (Value::Bytes(v), SchemaKind::Bytes) => json!(format!("{v:02x?}")),
+        (Value::Bytes(v), SchemaKind::Bytes) => json!(BASE64.encode(v)),
         (Value::Map(entries), SchemaKind::Map(..)) => json!(format!("{entries:?}")),
         (value, kind) => panic!("{} in a field of kind {}", value.type_name(), kind.name()),
     }

@@ -14,6 +14,9 @@ use crate::pgoutput::ReplicaIdentity;
 use crate::relation::{ColumnShape, RelationShape, TableFacts};
 use crate::settings::{Endpoint, SslMode};
 
+/// Connecting and logging in take at most this long.
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// A table by name.
 #[derive(Debug, Clone)]
 pub(crate) struct TableName {
@@ -84,13 +87,26 @@ impl Catalogue {
     /// Connects, if that has not happened.
     pub(crate) async fn connect(&mut self) -> Result<&mut PgConnection, PgError> {
         if self.connection.is_none() {
-            let options = connect_options(&self.endpoint);
-            let limit = std::time::Duration::from_secs(15);
-            let connection = tokio::time::timeout(limit, options.connect());
-            let connection = connection.await.map_err(|_| PgError::Connection {
-                address: format!("{}:{}", self.endpoint.host, self.endpoint.port),
-                source: std::io::ErrorKind::TimedOut.into(),
-            })?;
+            let mut connection = open(connect_options(&self.endpoint)).await;
+            // pg_hba.conf may allow only the other kind of connection; sqlx does not try that by itself.
+            let rejected = |error: &PgError| error.code().as_deref() == Some("28000");
+            if let Err(error) = connection.as_ref()
+                && rejected(error)
+            {
+                let other = match self.endpoint.ssl_mode {
+                    SslMode::Allow => Some(PgSslMode::Require),
+                    SslMode::Prefer => Some(PgSslMode::Disable),
+                    SslMode::Disable
+                    | SslMode::Require
+                    | SslMode::VerifyCa
+                    | SslMode::VerifyFull => None,
+                };
+                if let Some(mode) = other
+                    && let Ok(second) = open(connect_options(&self.endpoint).ssl_mode(mode)).await
+                {
+                    connection = Ok(second);
+                }
+            }
             let mut connection = connection?;
             for statement in &self.endpoint.initial_statements {
                 connection.execute(AssertSqlSafe(statement.as_str())).await?;
@@ -181,7 +197,7 @@ impl Catalogue {
                 let rows = sqlx::query_as(
                     "SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relispartition,
                         EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
-                        has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE')
+                        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE')
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
                         AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
@@ -191,16 +207,15 @@ impl Catalogue {
                 (c, rows)
             })
             .await?;
-        let table =
-            |(schema, name, kind, is_partition, key, select, owned): Columns| TableName {
-                schema,
-                name,
-                kind: kind.chars().next().unwrap_or('r'),
-                is_partition,
-                has_primary_key: key,
-                may_select: select,
-                owned,
-            };
+        let table = |(schema, name, kind, is_partition, key, select, owned): Columns| TableName {
+            schema,
+            name,
+            kind: kind.chars().next().unwrap_or('r'),
+            is_partition,
+            has_primary_key: key,
+            may_select: select,
+            owned,
+        };
         Ok(rows.into_iter().map(table).collect())
     }
 
@@ -405,6 +420,15 @@ impl Catalogue {
         };
         Ok(rows.into_iter().map(table).collect())
     }
+}
+
+async fn open(options: PgConnectOptions) -> Result<PgConnection, PgError> {
+    let timed = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
+    let opened = timed.map_err(|_| PgError::Connection {
+        address: format!("{}:{}", options.get_host(), options.get_port()),
+        source: std::io::ErrorKind::TimedOut.into(),
+    })?;
+    opened.map_err(PgError::Query)
 }
 
 fn connect_options(endpoint: &Endpoint) -> PgConnectOptions {

@@ -1,4 +1,5 @@
 //! A column's type to the schema and the decoder of its values, as Debezium 3.3 maps types. PURE.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use std::collections::HashMap;
 

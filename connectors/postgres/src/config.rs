@@ -227,7 +227,7 @@ fn events() -> Vec<ConfigKey> {
         key("schema.refresh.mode", Text, "columns_diff", Low, "When to read a table's schema again.").no_op("each relation message of the stream gives the schema, so it is always the one of the change"),
         unset("converters", Text, Low, "Java converters of columns.").check(REFUSED),
         unset("post.processors", Text, Low, "Java post-processors of events.").check(REFUSED),
-        key("extended.headers.enabled", Boolean, "true", Low, "Adds headers that say what the connector is.").no_op("such headers are not written"),
+        key("extended.headers.enabled", Boolean, "false", Low, "Adds the headers __debezium.context.* that say which connector and task an event is from. Off unless asked for: they are the same on every record."),
         key("sourceinfo.struct.maker", Class, "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker", Low, "The Java class that makes source blocks.")
             .check(Check::OneOf(&["io.debezium.connector.postgresql.PostgresSourceInfoStructMaker"])),
     ];
@@ -320,7 +320,7 @@ fn check_slot_name(text: &str) -> Result<(), String> {
 
 fn check_stream_params(text: &str) -> Result<(), String> {
     match text.split(';').map(str::trim).find(|part| {
-        !part.is_empty() && !part.split_once('=').is_some_and(|(key, _)| key.trim() == "origin")
+        !part.is_empty() && part.split_once('=').is_none_or(|(key, _)| key.trim() != "origin")
     }) {
         Some(part) => Err(format!("'{part}' is not supported, only origin=none or origin=any")),
         None => Ok(()),

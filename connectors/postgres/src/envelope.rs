@@ -11,6 +11,7 @@
 //!   in the order of the changes;
 //! - from the 4096th change of a transaction on versions are equal, and the order of the topic decides, as it does for a replay:
 //!   after a restart the changes from a point on come again, all of them and in order.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use aquifer_connect_api::{
     ByteString, Header, Headers, Record, SchemaBuilder, SchemaRef, UNAVAILABLE_HEADER,
@@ -118,6 +119,7 @@ pub(crate) struct Envelopes {
     name: ByteString,
     database: ByteString,
     epoch: ByteString,
+    context: Vec<Header>,
 }
 
 impl Envelopes {
@@ -134,7 +136,23 @@ impl Envelopes {
             name: prefix.into(),
             database: database.into(),
             epoch: epoch.into(),
+            context: Vec::new(),
         }
+    }
+
+    /// With Debezium's headers that say where an event is from.
+    pub(crate) fn with_context_headers(mut self) -> Self {
+        let header = |key: &'static str, value: &ByteString| Header {
+            key: ByteString::from_static(key),
+            schema: Some(self.text_schema.clone()),
+            value: Value::String(value.clone()),
+        };
+        self.context = vec![
+            header("__debezium.context.connectorLogicalName", &self.name),
+            header("__debezium.context.taskId", &ByteString::from_static("0")),
+            header("__debezium.context.connectorName", &self.connector),
+        ];
+        self
     }
 
     /// The envelope's schema around a table's value schema.
@@ -220,7 +238,7 @@ impl Envelopes {
     }
 
     fn headers(&self, change: &Change) -> Headers {
-        Headers(vec![
+        let mut headers = Headers(vec![
             Header {
                 key: ByteString::from_static(VERSION_HEADER),
                 schema: Some(self.version_schema.clone()),
@@ -231,7 +249,9 @@ impl Envelopes {
                 schema: Some(self.text_schema.clone()),
                 value: Value::String(self.epoch.clone()),
             },
-        ])
+        ]);
+        headers.0.extend_from_slice(&self.context);
+        headers
     }
 
     fn source(&self, relation: &CompiledRelation, change: &Change) -> Value {

@@ -1,4 +1,5 @@
 //! Which schemas, tables and columns are captured: anchored regular expressions, as Debezium's include and exclude lists. PURE.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use regex::{Regex, RegexBuilder};
 

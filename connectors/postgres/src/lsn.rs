@@ -1,4 +1,5 @@
 //! A position in Postgres's write-ahead log.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use std::fmt;
 use std::str::FromStr;

@@ -4,6 +4,7 @@
 //!   more, the changes up to a row. Rows of a multi-row insert or a COPY share an LSN, so the row is counted among those of its LSN.
 //! - `flush` is what may be confirmed to Postgres once the offset is stored: never ahead of it.
 //! - Beside our keys (`aquifer_…`) stand Debezium's, so that tools can read them and a user can move out again.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use aquifer_connect_api::SourceOffset;
 

@@ -4,6 +4,7 @@
 //! - Nothing is copied: names, tuples and values are slices of the input.
 //!
 //! References: PostgreSQL documentation, "Logical Replication Message Formats".
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use crate::lsn::Lsn;
 
@@ -447,4 +448,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

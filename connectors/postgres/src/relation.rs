@@ -2,6 +2,7 @@
 //!
 //! The columns and their types are those of the relation message, so they are right for the change that follows, whatever the
 //! table looks like by now. The catalogue adds what the message lacks: nullability, defaults, the order of key columns.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use aquifer_connect_api::{ByteString, SchemaBuilder, SchemaRef, Value};
 use bytes::{Bytes, BytesMut};

@@ -4,6 +4,7 @@
 //! - A change that was handed over before a restart is recognised by its place (commit LSN, row LSN, how many of that LSN),
 //!   never by counting events alone, and the place is counted over all changes, captured or not: filters may change in between.
 //! - Needs the catalogue once per relation message; it stops there and goes on when the relation is installed.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -409,9 +410,8 @@ impl Session {
         let header = ByteString::from_static("__debezium.newkey");
         let at = records.len();
         self.delete(relation, old_key.clone(), before, change, records);
-        // The delete names the new key; its tombstone names nothing, as Debezium has it.
-        if let Some(delete) = records.get_mut(at) {
-            delete.headers.add(header, relation.key_schema.clone(), key.clone());
+        for record in records.iter_mut().skip(at) {
+            record.headers.add(header.clone(), relation.key_schema.clone(), key.clone());
         }
         let mut record =
             self.envelopes.record(relation, Op::Create, key, None, Some(after), change);

@@ -129,6 +129,7 @@ pub(crate) struct EventSettings {
     pub(crate) prefix: String,
     pub(crate) delimiter: String,
     pub(crate) tombstones: bool,
+    pub(crate) context_headers: bool,
     pub(crate) skipped: Skipped,
     pub(crate) skip_unchanged: bool,
     pub(crate) placeholder: ByteString,
@@ -241,6 +242,7 @@ fn events(config: &ParsedConfig) -> Result<EventSettings, ConnectError> {
         prefix: config.string("topic.prefix").to_owned(),
         delimiter: config.string("topic.delimiter").to_owned(),
         tombstones: config.bool("tombstones.on.delete"),
+        context_headers: config.bool("extended.headers.enabled"),
         skipped: Skipped {
             creates: skipped.contains(&"c"),
             updates: skipped.contains(&"u"),
@@ -322,8 +324,8 @@ fn ssl_mode(text: &str) -> SslMode {
 
 fn origin(params: &str) -> Option<String> {
     let pairs = params.split(';').filter_map(|part| part.split_once('='));
-    let found = pairs.filter(|(key, _)| key.trim() == "origin").map(|(_, value)| value.trim());
-    found.last().map(str::to_owned)
+    let mut found = pairs.filter(|(key, _)| key.trim() == "origin").map(|(_, value)| value.trim());
+    found.next_back().map(str::to_owned)
 }
 
 /// Postgres cuts names at 63 bytes; so do we, to find them again.

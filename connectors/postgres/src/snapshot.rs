@@ -68,7 +68,8 @@ pub(crate) async fn tables(
             continue;
         }
         let list = list.join(", ");
-        let partitioned = names.iter().any(|t| t.schema == schema && t.name == name && t.kind == 'p');
+        let partitioned =
+            names.iter().any(|t| t.schema == schema && t.name == name && t.kind == 'p');
         let from = table_name(&schema, &name);
         let copy = match &row_filter {
             // A table's own rows, without those of tables that inherit from it: these are published by themselves.
@@ -290,8 +291,7 @@ impl SnapshotRows {
             let first_of_all = !self.any_before;
             self.any_before = true;
             self.release(false, records);
-            self.held =
-                Some(Held { record, first_of_all, first_of_table, last_of_table: false });
+            self.held = Some(Held { record, first_of_all, first_of_table, last_of_table: false });
         }
         Ok(())
     }
@@ -309,9 +309,9 @@ impl SnapshotRows {
             RowContext { scratch: &mut self.scratch, unavailable: &mut unavailable, lsn };
         let row = if line.contains(&b'\\') {
             let cells = unescape(line, &mut self.unescaped);
-            let raws = cells.iter().map(|cell| {
-                cell.as_ref().map(|cell| Raw { text: cell, buffer: Some(cell) })
-            });
+            let raws = cells
+                .iter()
+                .map(|cell| cell.as_ref().map(|cell| Raw { text: cell, buffer: Some(cell) }));
             relation.texts(raws, &mut context)
         } else {
             let cells = line.split(|byte| *byte == b'\t');

@@ -61,7 +61,10 @@ async fn start_with(
     let plan = slot::plan(stored, found.as_ref(), &system, mode, settings.mismatch)
         .map_err(PgError::Discontinuity)?;
     let prefix = &settings.events.prefix;
-    let envelopes = Envelopes::new(prefix, &settings.endpoint.database, &plan.origin.epoch());
+    let mut envelopes = Envelopes::new(prefix, &settings.endpoint.database, &plan.origin.epoch());
+    if settings.events.context_headers {
+        envelopes = envelopes.with_context_headers();
+    }
     if plan.snapshot || plan.stream {
         slot::ensure_publication(catalogue, settings).await?;
     }
@@ -71,7 +74,8 @@ async fn start_with(
         (None, Some(new)) => new.consistent,
         (None, None) => Lsn::ZERO,
     };
-    let position = plan.resume.unwrap_or(Position { flush: confirmed, ..Position::default() });
+    let fresh = Position { flush: confirmed, partial: None, last_commit: Some(confirmed) };
+    let position = plan.resume.unwrap_or(fresh);
     let snapshot = match new_slot {
         Some(new) if plan.snapshot => {
             Some(start_snapshot(catalogue, settings, &envelopes, new).await?)

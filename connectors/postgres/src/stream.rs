@@ -65,6 +65,13 @@ impl Stream {
             crate::slot::identifier(&options.slot),
             options.start
         );
+        // Once the inbox is full no keepalive is seen, so status updates alone must come often enough for the server.
+        let timeout = connection
+            .query("SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'")
+            .await?;
+        let timeout = timeout.first().and_then(|row| row.first()).cloned().flatten();
+        let timeout_ms = timeout.and_then(|text| text.parse().ok()).filter(|ms| *ms > 0);
+        let often_enough = timeout_ms.map_or(Duration::MAX, |ms| Duration::from_millis(ms) / 3);
         connection.start_copy(&command).await?;
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let (confirmed, receiver) = watch::channel(options.confirmed);
@@ -73,7 +80,7 @@ impl Stream {
             pieces: sender,
             confirmed: receiver,
             received: options.start,
-            status_interval: options.status_interval,
+            status_interval: options.status_interval.min(often_enough),
             whole: 0,
         };
         let reader = tokio::spawn(reader.run());

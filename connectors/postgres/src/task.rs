@@ -139,8 +139,7 @@ impl PostgresTask {
                 }
                 Phase::Snapshot(phase) => {
                     let max = self.settings.batch_records_max;
-                    let complete =
-                        phase.snapshot.read(&mut self.records, max, now_us()).await?;
+                    let complete = phase.snapshot.read(&mut self.records, max, now_us()).await?;
                     return Ok(self.snapshot_batch(complete));
                 }
                 Phase::Connecting(connecting, place) => {
@@ -247,10 +246,8 @@ impl PostgresTask {
     /// After a failure: back to the last batch that was handed out, at once the first time, then with growing pauses.
     fn rest(&mut self, error: PgError) -> Result<(), ConnectError> {
         self.records.clear();
-        let was_running = matches!(
-            self.phase,
-            Phase::Streaming(_) | Phase::Snapshot(_) | Phase::Connecting(..)
-        );
+        let was_running =
+            matches!(self.phase, Phase::Streaming(_) | Phase::Snapshot(_) | Phase::Connecting(..));
         self.abort();
         self.phase = Phase::Resting(clock::instant() + self.backoff);
         self.backoff = (self.backoff * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);

@@ -61,7 +61,8 @@ async fn ask(
 
 fn check_server(server: &ServerInfo, settings: &Settings, report: &mut Validation) {
     if server.version < 100_000 {
-        report.error("database.hostname", "Postgres 10 or later is needed for the plug-in pgoutput");
+        report
+            .error("database.hostname", "Postgres 10 or later is needed for the plug-in pgoutput");
     }
     if server.wal_level != "logical" {
         report.error(
@@ -73,7 +74,10 @@ fn check_server(server: &ServerInfo, settings: &Settings, report: &mut Validatio
         let user = &settings.endpoint.user;
         report.error(
             "database.user",
-            format!("role {user} may not replicate: ALTER ROLE {} WITH REPLICATION", identifier(user)),
+            format!(
+                "role {user} may not replicate: ALTER ROLE {} WITH REPLICATION",
+                identifier(user)
+            ),
         );
     }
     if settings.slot_failover && server.version < 170_000 {
@@ -102,7 +106,10 @@ async fn check_slot(
             if plugin != "pgoutput" {
                 report.error("slot.name", format!("slot {name} has the plug-in {plugin}, not pgoutput; choose another name, or drop it: {drop_it}"));
             } else if database != settings.endpoint.database {
-                report.error("slot.name", format!("slot {name} belongs to the database {database}; choose another name"));
+                report.error(
+                    "slot.name",
+                    format!("slot {name} belongs to the database {database}; choose another name"),
+                );
             } else if let Some((pid, application)) = slot.active {
                 // Our own connection, when a running connector's config is changed.
                 if application != settings.endpoint.application_name {
@@ -135,17 +142,30 @@ fn check_tables(
         // A plain name that does not exist is a slip; a real pattern may wait for tables to come.
         let plain = pattern.replace(r"\.", ".");
         let is_name = plain.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        let found = tables.iter().any(|t| format!("{}.{}", t.schema, t.name).eq_ignore_ascii_case(&plain));
+        let found =
+            tables.iter().any(|t| format!("{}.{}", t.schema, t.name).eq_ignore_ascii_case(&plain));
         if is_name && !found {
             let hint = match nearest(&plain, tables) {
                 Some(near) => format!("; is {near} meant?"),
                 None => String::new(),
             };
-            report.error("table.include.list", format!("table {plain} does not exist in database {}{hint}", settings.endpoint.database));
+            report.error(
+                "table.include.list",
+                format!(
+                    "table {plain} does not exist in database {}{hint}",
+                    settings.endpoint.database
+                ),
+            );
         }
     }
-    if captured.is_empty() && report.errors.is_empty() && settings.autocreate == Autocreate::Filtered {
-        report.error("table.include.list", "no table passes the include and exclude lists, so there is nothing to publish");
+    if captured.is_empty()
+        && report.errors.is_empty()
+        && settings.autocreate == Autocreate::Filtered
+    {
+        report.error(
+            "table.include.list",
+            "no table passes the include and exclude lists, so there is nothing to publish",
+        );
     }
     for table in &captured {
         if !table.has_primary_key {
@@ -154,7 +174,17 @@ fn check_tables(
         }
         if !table.may_select && settings.snapshot_mode != SnapshotMode::Never {
             let user = &settings.endpoint.user;
-            report.error("database.user", format!("role {user} may not read {0}.{1}: GRANT SELECT ON {2} TO {3}", table.schema, table.name, table_name(&table.schema, &table.name), identifier(user)));
+            report.error(
+                "database.user",
+                format!(
+                    "role {user} may not read {0}.{1}: GRANT USAGE ON SCHEMA {4} TO {3}; GRANT SELECT ON {2} TO {3}",
+                    table.schema,
+                    table.name,
+                    table_name(&table.schema, &table.name),
+                    identifier(user),
+                    identifier(&table.schema)
+                ),
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //! - PURE, and never panics: text that is not of the type is an error that names the type, not the value.
 //! - Snapshot and stream both come through here, from text printed under the same session settings, so they agree.
 //! - Text that needs no change is a slice of the buffer it arrived in; made text is carved out of one scratch buffer.
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::panic)]
 
 pub mod decimal;
 pub mod nested;
@@ -206,9 +207,10 @@ impl Decoder {
             Decoder::Time(TimeUnit::Iso) => Value::String(ByteString::from_static("00:00:00Z")),
             Decoder::Time(TimeUnit::Millis) => Value::Int32(0),
             Decoder::Time(_) => Value::Int64(0),
-            Decoder::Timestamp(TimeUnit::Iso) | Decoder::ZonedTimestamp(_) => {
+            Decoder::Timestamp(TimeUnit::Iso) => {
                 Value::String(ByteString::from_static("1970-01-01T00:00:00Z"))
             }
+            Decoder::ZonedTimestamp(fraction) => time::zoned_epoch(*fraction),
             Decoder::Timestamp(_) => Value::Int64(0),
             Decoder::ZonedTime => Value::String(ByteString::from_static("00:00:00Z")),
             Decoder::DurationText => Value::String(ByteString::from_static("P0Y0M0DT0H0M0S")),
@@ -244,15 +246,18 @@ impl Decoder {
                 let text = Value::String(placeholder.clone());
                 Some(Value::Map(vec![(text.clone(), text)]))
             }
-            Decoder::Array(items) => match &**items {
-                Decoder::Int32 => Some(Value::Array(
-                    placeholder.bytes().map(|b| Value::Int32(b.into())).collect(),
-                )),
-                Decoder::Int64 => Some(Value::Array(
-                    placeholder.bytes().map(|b| Value::Int64(b.into())).collect(),
-                )),
-                items => items.placeholder(placeholder).map(|item| Value::Array(vec![item])),
-            },
+            // Debezium's stand-in for numbers: the bytes of the text.
+            Decoder::Array(items) if **items == Decoder::Int32 => {
+                let items = placeholder.bytes().map(|byte| Value::Int32(byte.into()));
+                Some(Value::Array(items.collect()))
+            }
+            Decoder::Array(items) if **items == Decoder::Int64 => {
+                let items = placeholder.bytes().map(|byte| Value::Int64(byte.into()));
+                Some(Value::Array(items.collect()))
+            }
+            Decoder::Array(items) => {
+                items.placeholder(placeholder).map(|item| Value::Array(vec![item]))
+            }
             Decoder::Bool
             | Decoder::Int16
             | Decoder::Int32

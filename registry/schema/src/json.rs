@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use crate::error::SchemaError;
 
 /// How deep values may nest: three levels of JSON for a level of Avro, and some.
-pub(crate) const DEPTH_MAX: usize = 800;
+pub(crate) const DEPTH_MAX: usize = 500;
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,6 +179,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error() {
         let deep = "[".repeat(100_000);
-        check(&deep, "error: schema is too large: nesting of JSON is limited to 800");
+        check(&deep, "error: schema is too large: nesting of JSON is limited to 500");
     }
 }

@@ -22,7 +22,7 @@ pub use parsed::{ParsedSchema, ResolvedReference, SchemaType};
 
 /// The longest schema text that is parsed, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How deep types may nest inside one text.
-pub const NESTING_MAX: usize = 256;
+/// How deep types may nest inside one text. Reading and printing recurse, so the stack bounds it.
+pub const NESTING_MAX: usize = 128;
 /// How many types one schema may have, those of its references included.
 pub const TYPES_MAX: usize = 100_000;

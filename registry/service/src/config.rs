@@ -41,7 +41,10 @@ const KEYS: &[(&str, KeySupport)] = &[
     ("listeners", KeySupport::NoOp("the address comes from --registry")),
     ("port", KeySupport::NoOp("the address comes from --registry")),
     ("host.name", KeySupport::NoOp("there is one instance, nothing is forwarded to it")),
-    ("kafkastore.bootstrap.servers", KeySupport::NoOp("the cluster comes from --bootstrap-servers")),
+    (
+        "kafkastore.bootstrap.servers",
+        KeySupport::NoOp("the cluster comes from --bootstrap-servers"),
+    ),
     ("kafkastore.connection.url", KeySupport::NoOp("there is no ZooKeeper")),
     ("kafkastore.init.timeout.ms", KeySupport::NoOp("starting retries until the brokers answer")),
     ("kafkastore.group.id", KeySupport::NoOp("reading needs no group")),

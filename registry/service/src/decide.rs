@@ -60,8 +60,7 @@ fn canonical(view: &View, new: &NewSchema) -> Result<Canonical, ApiError> {
         return Err(ApiError::InvalidSchema("Empty schema".to_owned()));
     }
     let mut references = new.references.clone();
-    let mut parsed =
-        view.parse_new(&new.subject, &new.schema_type, &new.text, &mut references)?;
+    let mut parsed = view.parse_new(&new.subject, &new.schema_type, &new.text, &mut references)?;
     let mut text = parsed.schema.canonical_text();
     if new.normalize || view.normalizes(&new.subject) {
         references.sort();
@@ -74,7 +73,13 @@ fn canonical(view: &View, new: &NewSchema) -> Result<Canonical, ApiError> {
 }
 
 /// Whether a stored schema is the same as a new one but for formatting or for references written out.
-fn same_meaning(view: &View, subject: &str, new: &NewSchema, canonical: &Canonical, old: &Version) -> bool {
+fn same_meaning(
+    view: &View,
+    subject: &str,
+    new: &NewSchema,
+    canonical: &Canonical,
+    old: &Version,
+) -> bool {
     let references_fit =
         old.schema.references == canonical.references || canonical.references.is_empty();
     references_fit
@@ -182,7 +187,9 @@ fn check_mode(state: &State, new: &NewSchema) -> Result<(), ApiError> {
     let importing = state.mode_in_scope(Some(&new.subject)) == "IMPORT";
     let refused = |not: &str| {
         let subject = &new.subject;
-        ApiError::NotPermitted(format!("Subject {subject} in context {context} is {not}in import mode"))
+        ApiError::NotPermitted(format!(
+            "Subject {subject} in context {context} is {not}in import mode"
+        ))
     };
     match (importing, new.id) {
         (false, Some(_)) => Err(refused("not ")),

@@ -22,8 +22,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{KeySupport, RegistryConfig, known_key, known_keys};
 use config::Settings;
+pub use config::{KeySupport, RegistryConfig, known_key, known_keys};
 use store::Store;
 
 /// How long requests in flight and writes may take while stopping.
@@ -78,8 +78,7 @@ pub async fn start(config: RegistryConfig) -> Result<Registry, RegistryError> {
     let app = rest::router(store.clone(), &config.client, &settings);
     let stopping = stop.clone();
     tasks.spawn(async move {
-        let serving =
-            axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned());
+        let serving = axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned());
         if let Err(err) = serving.await {
             tracing::error!(error = %err, "the registry's listener failed");
         }
@@ -106,5 +105,60 @@ impl Registry {
         if tokio::time::timeout(STOP, self.tasks.wait()).await.is_err() {
             tracing::warn!("the registry takes long to stop");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aquifer_broker_client::ClientSettings;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("{request} HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn registry_without_brokers_answers_at_once_and_stops() {
+        // Nothing listens on port 1.
+        let config = RegistryConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            client: ClientSettings::new("127.0.0.1:1", "test"),
+            settings: Vec::new(),
+        };
+        let registry = start(config).await.unwrap();
+        for (request, expected) in [
+            ("GET /subjects", "\"error_code\":50001"),
+            ("GET /schemas/ids/1", "\"error_code\":50001"),
+            ("DELETE /subjects/s", "\"error_code\":50001"),
+            ("GET /schemas/types", "[\"AVRO\"]"),
+            ("GET /no/such/thing", "{\"error_code\":404,\"message\":\"HTTP 404 Not Found\"}"),
+            ("PUT /subjects", "{\"error_code\":405,\"message\":\"HTTP 405 Method Not Allowed\"}"),
+        ] {
+            let answer = ask(registry.address(), request).await;
+            assert!(answer.contains(expected), "{request}: {answer}");
+            assert!(
+                answer.contains("application/vnd.schemaregistry.v1+json"),
+                "{request}: {answer}"
+            );
+        }
+        registry.stop().await;
+    }
+
+    #[tokio::test]
+    async fn unknown_setting_is_refused() {
+        let config = RegistryConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            client: ClientSettings::new("127.0.0.1:1", "test"),
+            settings: vec![("schema.compatibility.level".to_owned(), "SOMETIMES".to_owned())],
+        };
+        let err = start(config).await.err().unwrap();
+        assert!(err.to_string().contains("schema.compatibility.level=SOMETIMES"), "{err}");
     }
 }

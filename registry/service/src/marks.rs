@@ -55,12 +55,9 @@ mod tests {
     #[test]
     fn marks_are_kept_per_topic_and_context_and_never_go_down() {
         let mut marks = Marks::new("_schemas");
-        for (topic, context, id) in [
-            ("_schemas", ".", 7),
-            ("_schemas", ".", 5),
-            ("_schemas", ".c", 2),
-            ("other", ".", 99),
-        ] {
+        for (topic, context, id) in
+            [("_schemas", ".", 7), ("_schemas", ".", 5), ("_schemas", ".c", 2), ("other", ".", 99)]
+        {
             let (key, value) = Marks::record(topic, context, id);
             marks.apply(&key, Some(&value));
         }

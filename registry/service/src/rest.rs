@@ -26,8 +26,7 @@ pub(crate) struct App {
 }
 
 pub(crate) fn router(store: Store, client: &ClientSettings, settings: &Settings) -> Router {
-    let app =
-        App { store, admin: Admin::new(client), topic: Arc::from(settings.topic.as_str()) };
+    let app = App { store, admin: Admin::new(client), topic: Arc::from(settings.topic.as_str()) };
     Router::new()
         .route("/", get(server::root).post(server::root))
         .route("/v1/metadata/id", get(server::id))

@@ -133,14 +133,20 @@ impl State {
                 let value: Option<Value> = serde_json::from_slice(value).ok();
                 let until = value.as_ref().and_then(|value| value.get("version")?.as_i64());
                 let Some(until) = until else { return Applied::NotUnderstood };
-                for version in self.subjects.get_mut(subject).into_iter().flat_map(BTreeMap::values_mut)
+                for version in
+                    self.subjects.get_mut(subject).into_iter().flat_map(BTreeMap::values_mut)
                 {
                     version.deleted |= i64::from(version.version) <= until;
                 }
             }
             (Key::ClearSubject { subject }, Some(_)) => {
-                let versions: Vec<i32> =
-                    self.subjects.get(subject).into_iter().flat_map(BTreeMap::keys).copied().collect();
+                let versions: Vec<i32> = self
+                    .subjects
+                    .get(subject)
+                    .into_iter()
+                    .flat_map(BTreeMap::keys)
+                    .copied()
+                    .collect();
                 for version in versions {
                     self.remove_version(subject, version);
                 }
@@ -264,7 +270,11 @@ impl State {
             .iter()
             .filter(|(name, _)| {
                 let (of, name) = subject::split(name);
-                if all_contexts { name.starts_with(&prefix) } else { of == context && name.starts_with(name_prefix) }
+                if all_contexts {
+                    name.starts_with(&prefix)
+                } else {
+                    of == context && name.starts_with(name_prefix)
+                }
             })
             .filter(|(_, versions)| versions.values().any(|version| lookup.admits(version.deleted)))
             .map(|(name, _)| name.clone())
@@ -311,9 +321,10 @@ impl State {
         lookup: Lookup,
     ) -> Option<Vec<SubjectVersion>> {
         let entry = self.contexts.get(context)?.ids.get(&id)?;
-        let admitted = entry.versions.iter().filter(|(subject, version)| {
-            self.version(subject, Some(*version), lookup).is_some()
-        });
+        let admitted = entry
+            .versions
+            .iter()
+            .filter(|(subject, version)| self.version(subject, Some(*version), lookup).is_some());
         Some(admitted.cloned().collect())
     }
 
@@ -383,9 +394,9 @@ impl State {
 
     /// A member of the configuration, from the nearest place that sets it.
     pub(crate) fn config_in_scope(&self, subject: Option<&str>, member: &str) -> Option<&Value> {
-        Self::scopes(subject).iter().find_map(|scope| {
-            self.configs.get(scope)?.get(member).filter(|value| !value.is_null())
-        })
+        Self::scopes(subject)
+            .iter()
+            .find_map(|scope| self.configs.get(scope)?.get(member).filter(|value| !value.is_null()))
     }
 
     /// The compatibility level that holds for a subject, if one was set.

@@ -43,7 +43,9 @@ const CLOSE: Duration = Duration::from_secs(5);
 enum LoadError {
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("topic {topic} has cleanup.policy={policy}, which would delete schemas: it must be compact")]
+    #[error(
+        "topic {topic} has cleanup.policy={policy}, which would delete schemas: it must be compact"
+    )]
     NotCompact { topic: String, policy: String },
     #[error("topic {topic} has {partitions} partitions: it must have 1")]
     Partitioned { topic: String, partitions: i32 },
@@ -135,7 +137,9 @@ impl Store {
         };
         match tokio::time::timeout(self.settings.timeout.min(CATCH_UP), caught_up).await {
             Ok(Ok(())) => Ok(loaded.view.clone()),
-            Ok(Err(err)) => Err(ApiError::Store(format!("Error from the backend Kafka store: {err}"))),
+            Ok(Err(err)) => {
+                Err(ApiError::Store(format!("Error from the backend Kafka store: {err}")))
+            }
             Err(_) => Err(ApiError::Timeout {
                 operation: "Read",
                 reason: "the Kafka brokers did not answer".to_owned(),
@@ -153,7 +157,8 @@ impl Store {
         let timeout = self.settings.timeout;
         let late = || ApiError::Timeout {
             operation,
-            reason: "the Kafka brokers did not answer; whether it took effect is unknown".to_owned(),
+            reason: "the Kafka brokers did not answer; whether it took effect is unknown"
+                .to_owned(),
         };
         let writing = self.writes.spawn(async move {
             // Whoever has waited this long is told that nothing was written; so the write must not start later.
@@ -253,9 +258,14 @@ impl Keeper {
                 Err(err) => err.to_string(),
             };
             if !stop.is_cancelled() {
-                tracing::warn!(topic = self.store.settings.topic, error = reason, "schemas are not readable, trying again");
+                tracing::warn!(
+                    topic = self.store.settings.topic,
+                    error = reason,
+                    "schemas are not readable, trying again"
+                );
             }
-            *self.store.loaded.write() = Err(format!("Error from the backend Kafka store: {reason}"));
+            *self.store.loaded.write() =
+                Err(format!("Error from the backend Kafka store: {reason}"));
             tokio::select! {
                 () = tokio::time::sleep(RELOAD_AFTER) => {}
                 () = stop.cancelled() => {}
@@ -276,7 +286,7 @@ impl Keeper {
         let reason = tokio::select! {
             err = loaded.schemas.failed() => err.to_string(),
             err = loaded.marks.failed() => err.to_string(),
-            () = answer_catch_ups(&loaded.schemas, &mut catch_ups) => "closed".to_owned(),
+            err = answer_catch_ups(&loaded.schemas, &mut catch_ups) => err.to_string(),
             () = self.stop.cancelled() => "the registry is stopping".to_owned(),
         };
         *self.store.loaded.write() = Err(format!("Error from the backend Kafka store: {reason}"));
@@ -290,31 +300,22 @@ impl Keeper {
         reason
     }
 
-    #[expect(clippy::type_complexity, reason = "what is loaded and its one queue")]
     async fn load(
         &self,
-    ) -> Result<
-        (Arc<Loaded>, mpsc::Receiver<oneshot::Sender<Result<(), ClientError>>>),
-        LoadError,
-    > {
+    ) -> Result<(Arc<Loaded>, mpsc::Receiver<oneshot::Sender<Result<(), ClientError>>>), LoadError>
+    {
         let settings = &self.store.settings;
-        self.ensure(&settings.topic).await?;
-        self.ensure(MARKS_TOPIC).await?;
+        tokio::try_join!(self.ensure(&settings.topic), self.ensure(MARKS_TOPIC))?;
         let view = Arc::new(View::new(&settings.topic, settings.level));
-        let marks = self
-            .follow(MARKS_TOPIC, {
-                let view = view.clone();
-                move |record| {
-                    view.marks.write().apply(record.key.unwrap_or_default(), record.value);
-                }
-            })
-            .await?;
-        let schemas = self
-            .follow(&settings.topic, {
-                let view = view.clone();
-                move |record| apply(&view, record)
-            })
-            .await?;
+        let marks = self.follow(MARKS_TOPIC, {
+            let view = view.clone();
+            move |record| view.marks.write().apply(record.key.unwrap_or_default(), record.value)
+        });
+        let schemas = self.follow(&settings.topic, {
+            let view = view.clone();
+            move |record| apply(&view, record)
+        });
+        let (marks, schemas) = tokio::try_join!(marks, schemas)?;
         let (catch_ups, waiting) = mpsc::channel(CATCH_UPS_MAX);
         let writer = Mutex::default();
         Ok((Arc::new(Loaded { view, schemas, marks, writer, catch_ups }), waiting))
@@ -364,21 +365,29 @@ fn apply(view: &View, record: &TopicRecord<'_>) {
             tracing::debug!(offset = record.offset, "left out a record that is not understood");
         }
         Applied::IdReused { id } => {
-            tracing::warn!(offset = record.offset, id, "another schema was written under an id in use");
+            tracing::warn!(
+                offset = record.offset,
+                id,
+                "another schema was written under an id in use"
+            );
         }
     }
 }
 
-/// Answers all who wait with one question to the brokers, again and again.
+/// Answers all who wait with one question to the brokers, again and again; ends when the topic is gone.
 async fn answer_catch_ups(
     topic: &TopicState,
     waiting: &mut mpsc::Receiver<oneshot::Sender<Result<(), ClientError>>>,
-) {
+) -> ClientError {
     let mut askers = Vec::new();
     while waiting.recv_many(&mut askers, CATCH_UPS_MAX).await > 0 {
         let result = topic.catch_up().await;
         for asker in askers.drain(..) {
             asker.send(result.clone()).ok();
         }
+        if let Err(err @ ClientError::UnknownTopic { .. }) = result {
+            return err;
+        }
     }
+    ClientError::Closed { operation: "catch up" }
 }

@@ -99,12 +99,8 @@ impl View {
             return Ok(parsed.clone());
         }
         let mut references = stored.references.clone();
-        let parsed = Arc::new(self.parse_new(
-            parent,
-            &stored.schema_type,
-            &stored.text,
-            &mut references,
-        )?);
+        let parsed =
+            Arc::new(self.parse_new(parent, &stored.schema_type, &stored.text, &mut references)?);
         let mut cache = self.cache.lock();
         if cache.text_bytes + stored.text.len() > CACHE_BYTES_MAX {
             *cache = Cache::default();

@@ -53,6 +53,8 @@ pub(super) fn start(
             ("auto.offset.reset", "error"),
             ("allow.auto.create.topics", "false"),
             ("queued.max.messages.kbytes", "8192"),
+            // A topic that was deleted is reported after this long, not after half a minute.
+            ("topic.metadata.propagation.max.ms", "5000"),
             ("fetch.queue.backoff.ms", "10"),
             ("fetch.error.backoff.ms", "100"),
         ],
@@ -141,12 +143,15 @@ impl<F: FnMut(&TopicRecord<'_>)> Follower<F> {
     /// Reads again from the position of each partition whose end is to be confirmed. What the library had
     /// queued before the seek is outdated by it, so the end it reports next was met after the question.
     fn start_proofs(&mut self) {
+        // A proof under way is left to finish: it takes as long as a fetch may wait, and a new seek would start it anew.
+        let proving = &self.proving;
         let asked: Vec<(usize, i64)> = self
             .shared
             .to_prove
             .lock()
             .iter_mut()
             .enumerate()
+            .filter(|(index, _)| matches!(proving.get(*index), Some(None)))
             .filter_map(|(index, end)| Some((index, end.take()?)))
             .collect();
         for (index, end) in asked {

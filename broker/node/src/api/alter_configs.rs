@@ -34,7 +34,6 @@ pub(crate) async fn handle<'a>(
             error_message: refusal.map(|refusal| Cow::Owned(refusal.message)),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name,
-            ..AlterConfigsResourceResponse::default()
         }
     });
     AlterConfigsResponse { responses: join_all(responses).await, ..AlterConfigsResponse::default() }

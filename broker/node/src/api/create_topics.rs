@@ -134,9 +134,10 @@ fn check_assignments(
     Ok(count)
 }
 
-fn checked_configs(
-    configs: &[CreatableTopicConfig<'_>],
-) -> Result<Vec<(Arc<str>, Arc<str>)>, TopicRefusal> {
+/// A config key and its value.
+type Setting = (Arc<str>, Arc<str>);
+
+fn checked_configs(configs: &[CreatableTopicConfig<'_>]) -> Result<Vec<Setting>, TopicRefusal> {
     let checked = configs.iter().map(|config| {
         let Some(value) = config.value.as_deref() else {
             let message = format!("Null value not supported for topic configs: {}", config.name);
@@ -169,7 +170,6 @@ fn respond<'a>(
             read_only: false,
             config_source,
             is_sensitive: false,
-            ..CreatableTopicConfigs::default()
         }
     });
     CreatableTopicResult {

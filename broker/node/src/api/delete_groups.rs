@@ -18,11 +18,7 @@ pub(crate) async fn handle<'a>(
 ) -> DeleteGroupsResponse<'a> {
     let results = request.groups_names.into_iter().map(|group_id| async move {
         let result = delete(ctx, &group_id).await;
-        DeletableGroupResult {
-            group_id,
-            error_code: code_of(&result),
-            ..DeletableGroupResult::default()
-        }
+        DeletableGroupResult { group_id, error_code: code_of(&result) }
     });
     DeleteGroupsResponse { results: join_all(results).await, ..DeleteGroupsResponse::default() }
 }

@@ -61,7 +61,6 @@ async fn delete<'a>(ctx: &RequestContext, asked: DeleteTopicState<'a>) -> Deleta
             topic_id: asked.topic_id,
             error_code: refusal.code.code(),
             error_message: Some(Cow::Owned(refusal.message)),
-            ..DeletableTopicResult::default()
         },
     }
 }

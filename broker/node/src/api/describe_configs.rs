@@ -76,7 +76,6 @@ fn describe_resource<'a>(
         resource_type: resource.resource_type,
         resource_name: resource.resource_name,
         configs,
-        ..DescribeConfigsResult::default()
     }
 }
 
@@ -205,12 +204,10 @@ impl Describe<'_> {
                     name: Cow::Borrowed(synonym.name),
                     value: shown(&synonym.value),
                     source: synonym.source as i8,
-                    ..DescribeConfigsSynonym::default()
                 })
                 .collect(),
             config_type: key.kind.wire(),
             documentation: self.with_documentation.then_some(Cow::Borrowed(key.doc)),
-            ..DescribeConfigsResourceResult::default()
         }
     }
 }

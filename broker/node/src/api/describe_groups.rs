@@ -79,6 +79,5 @@ fn member(member: MemberDescription) -> DescribedGroupMember<'static> {
         client_host: Cow::Owned(member.client_host.to_string()),
         member_metadata: Cow::Owned(member.metadata.to_vec()),
         member_assignment: Cow::Owned(member.assignment.to_vec()),
-        ..DescribedGroupMember::default()
     }
 }

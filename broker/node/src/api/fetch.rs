@@ -204,7 +204,6 @@ fn respond<'a>(ctx: &RequestContext, request: FetchRequest<'a>, round: Round) ->
             .collect(),
         topic: topic.topic,
         topic_id: topic.topic_id,
-        ..FetchableTopicResponse::default()
     });
     FetchResponse { responses: responses.collect(), ..FetchResponse::default() }
 }
@@ -222,7 +221,7 @@ fn partition_data<'a>(
             high_watermark,
             last_stable_offset: high_watermark,
             log_start_offset: log_start,
-            diverging_epoch: EpochEndOffset { epoch, end_offset, ..EpochEndOffset::default() },
+            diverging_epoch: EpochEndOffset { epoch, end_offset },
             ..empty
         },
         Ok(Found::Records(read)) => PartitionData {

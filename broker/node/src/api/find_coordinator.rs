@@ -49,7 +49,6 @@ pub(crate) async fn handle<'a>(
         port,
         error_code: error.code(),
         error_message: message.clone(),
-        ..Coordinator::default()
     });
     FindCoordinatorResponse {
         coordinators: coordinators.collect(),

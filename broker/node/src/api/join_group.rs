@@ -93,7 +93,6 @@ fn respond(version: i16, reply: JoinReply) -> JoinGroupResponse<'static> {
                     member_id: Cow::Owned(member.member_id.to_string()),
                     group_instance_id: member.instance_id.map(|id| Cow::Owned(id.to_string())),
                     metadata: Cow::Owned(member.metadata.to_vec()),
-                    ..JoinGroupResponseMember::default()
                 })
                 .collect(),
             ..JoinGroupResponse::default()

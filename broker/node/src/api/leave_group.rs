@@ -56,7 +56,6 @@ pub(crate) async fn handle(
                         member_id: Cow::Owned(member_id.to_string()),
                         group_instance_id: instance_id.map(|id| Cow::Owned(id.to_string())),
                         error_code: code_of(result),
-                        ..MemberResponse::default()
                     }
                 });
             LeaveGroupResponse { members: members.collect(), ..LeaveGroupResponse::default() }

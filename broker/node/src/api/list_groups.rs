@@ -31,7 +31,6 @@ pub(crate) async fn handle(
                 protocol_type: Cow::Owned(listing.protocol_type.to_string()),
                 group_state: Cow::Borrowed(listing.state.name()),
                 group_type: Cow::Borrowed(CLASSIC),
-                ..ListedGroup::default()
             });
             ListGroupsResponse { groups: groups.collect(), ..ListGroupsResponse::default() }
         }

@@ -45,11 +45,7 @@ pub(crate) async fn handle<'a>(
     for topic in request.topics {
         let partitions =
             join_all(topic.partitions.iter().map(|asked| answer(ctx, &topic.name, asked))).await;
-        topics.push(ListOffsetsTopicResponse {
-            name: topic.name,
-            partitions,
-            ..ListOffsetsTopicResponse::default()
-        });
+        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
     }
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }
@@ -69,7 +65,6 @@ async fn answer(
         timestamp: found.timestamp,
         offset: found.offset,
         leader_epoch: if ctx.api_version < EPOCHS_SINCE_VERSION { -1 } else { found.leader_epoch },
-        ..ListOffsetsPartitionResponse::default()
     }
 }
 

@@ -49,7 +49,6 @@ pub(crate) async fn handle<'a>(
             host: Cow::Owned(host),
             port,
             rack: node.settings.broker_rack.clone().map(Cow::Owned),
-            ..MetadataResponseBroker::default()
         }],
         cluster_id: Some(Cow::Owned(node.cluster_id.clone())),
         controller_id: node.settings.node_id,

@@ -102,13 +102,7 @@ fn respond<'a>(
     let partitions = results.map(|(partition_index, result)| OffsetCommitResponsePartition {
         partition_index,
         error_code: code_of(&result),
-        ..OffsetCommitResponsePartition::default()
     });
     let partitions = partitions.collect();
-    OffsetCommitResponseTopic {
-        name: topic.name,
-        topic_id: topic.topic_id,
-        partitions,
-        ..OffsetCommitResponseTopic::default()
-    }
+    OffsetCommitResponseTopic { name: topic.name, topic_id: topic.topic_id, partitions }
 }

@@ -40,12 +40,7 @@ pub(crate) async fn handle<'a>(
         };
         let (error, topics) =
             fetched.map_or_else(|error| (error, Vec::new()), |topics| (ErrorCode::None, topics));
-        OffsetFetchResponseGroup {
-            group_id: group.group_id,
-            topics,
-            error_code: error.code(),
-            ..OffsetFetchResponseGroup::default()
-        }
+        OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: error.code() }
     });
     OffsetFetchResponse { groups: join_all(groups).await, ..OffsetFetchResponse::default() }
 }
@@ -81,10 +76,8 @@ async fn handle_one_group<'a>(
                 committed_leader_epoch: partition.committed_leader_epoch,
                 metadata: partition.metadata,
                 error_code: partition.error_code,
-                ..OffsetFetchResponsePartition::default()
             })
             .collect(),
-        ..OffsetFetchResponseTopic::default()
     });
     OffsetFetchResponse {
         topics: topics.collect(),
@@ -194,7 +187,6 @@ fn with_error(
         name: Cow::Owned(topic.name.to_string()),
         topic_id: topic.topic_id,
         partitions: topic.partition_indexes.iter().map(|index| nothing(*index, error)).collect(),
-        ..OffsetFetchResponseTopics::default()
     });
     topics.collect()
 }
@@ -206,6 +198,5 @@ fn nothing(partition_index: i32, error: ErrorCode) -> OffsetFetchResponsePartiti
         committed_leader_epoch: -1,
         metadata: Some(Cow::Borrowed("")),
         error_code: error.code(),
-        ..OffsetFetchResponsePartitions::default()
     }
 }

@@ -19,7 +19,6 @@ pub(crate) async fn handle<'a>(
     let topics = request.topics.into_iter().map(|topic| OffsetForLeaderTopicResult {
         partitions: topic.partitions.iter().map(|asked| answer(ctx, &topic.topic, asked)).collect(),
         topic: topic.topic,
-        ..OffsetForLeaderTopicResult::default()
     });
     OffsetForLeaderEpochResponse {
         topics: topics.collect(),
@@ -41,6 +40,5 @@ fn answer(ctx: &RequestContext, topic: &str, asked: &OffsetForLeaderPartition) -
         partition: asked.partition,
         leader_epoch,
         end_offset,
-        ..EpochEndOffset::default()
     }
 }

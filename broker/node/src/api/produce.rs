@@ -78,7 +78,6 @@ pub(crate) async fn handle<'a>(
             name: topic.name,
             topic_id: topic.topic_id,
             partition_responses,
-            ..TopicProduceResponse::default()
         });
     }
     if acks == 0 {

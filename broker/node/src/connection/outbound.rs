@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 
 use bytes::{Buf, Bytes};
 use rustix::io::ReadWriteFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use smallvec::SmallVec;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -150,16 +152,22 @@ impl Outbound {
     }
 
     fn try_send_bytes(&self, stream: &TcpStream) -> io::Result<usize> {
-        let slices: Vec<IoSlice<'_>> = self
-            .pieces
-            .iter()
-            .map_while(|piece| match piece {
-                Piece::Bytes(bytes) => Some(IoSlice::new(bytes)),
-                Piece::File(_) => None,
-            })
-            .take(SLICES_MAX)
-            .collect();
-        stream.try_write_vectored(&slices)
+        let mut slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> = SmallVec::new();
+        // The process must not die of a client that went away.
+        let mut flags = SendFlags::NOSIGNAL;
+        for piece in self.pieces.iter().take(SLICES_MAX) {
+            match piece {
+                Piece::Bytes(bytes) => slices.push(IoSlice::new(bytes)),
+                Piece::File(_) => {
+                    // The head of a reply shares a packet with the records behind it.
+                    flags |= SendFlags::MORE;
+                    break;
+                }
+            }
+        }
+        stream.try_io(Interest::WRITABLE, || {
+            Ok(sendmsg(stream, &slices, &mut SendAncillaryBuffer::default(), flags)?)
+        })
     }
 
     fn advance(&mut self, mut sent: usize) {

@@ -24,6 +24,7 @@ impl Stack {
     async fn open(data_dir: &Path) -> Result<Self, HostError> {
         let clock = Clock::system();
         let partitions = Partitions::open(PartitionsSettings {
+            node_id: 1,
             data_dir: data_dir.to_owned(),
             flush_mode: FlushMode::Commit,
             writer_threads: 1,

@@ -27,14 +27,14 @@ use crate::writer::{Lane, Writers};
 
 pub(super) use self::shared::Shared;
 
-/// The id of the only node.
-const NODE_ID: i32 = 1;
 /// Segment and index files that stay open; the rest of the usual limit of 1024 is for connections.
 const OPEN_FILES_MAX: usize = 512;
 
 /// How to open the data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionsSettings {
+    /// `node.id`, which the directory must agree with.
+    pub(crate) node_id: i32,
     /// `log.dir`.
     pub(crate) data_dir: PathBuf,
     /// `log.flush.mode`.
@@ -119,7 +119,7 @@ impl Partitions {
     fn open_blocking(settings: PartitionsSettings) -> Result<Arc<Self>, PartitionError> {
         let identity = MetaProperties {
             cluster_id: print_uuid(uuid::Uuid::new_v4().as_bytes()),
-            node_id: NODE_ID,
+            node_id: settings.node_id,
             directory_id: print_uuid(uuid::Uuid::new_v4().as_bytes()),
         };
         let data_dir = DataDir::open(

@@ -37,6 +37,7 @@ impl Fixture {
 
     async fn open(&self) -> Arc<Partitions> {
         let settings = PartitionsSettings {
+            node_id: 1,
             data_dir: self.directory.path().to_path_buf(),
             flush_mode: FlushMode::Commit,
             writer_threads: 2,
@@ -309,6 +310,7 @@ async fn a_directory_is_used_by_one_broker_at_a_time() {
     let fixture = Fixture::new();
     let partitions = fixture.open().await;
     let settings = PartitionsSettings {
+        node_id: 1,
         data_dir: fixture.directory.path().to_path_buf(),
         flush_mode: FlushMode::Os,
         writer_threads: 1,

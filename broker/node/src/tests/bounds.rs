@@ -56,7 +56,7 @@ async fn large_requests_wait_for_their_turn_in_memory() {
     let (head, tail) = large.split_at(600_000);
     first.send_bytes(head).await;
     // The second does not fit beside the first; a small one does.
-    let mut second = Wire::connect(&node).await;
+    let second = Wire::connect(&node).await;
     let (mut reading, mut writing) = second.stream.into_split();
     let sending = tokio::spawn(async move {
         writing.write_all(&whole).await.unwrap();
@@ -120,10 +120,15 @@ async fn a_second_node_on_the_same_directory_or_port_is_refused() {
     };
     let error = start(config.clone()).await.err().expect("the directory is in use");
     assert!(matches!(error, NodeError::Storage(_)), "{error}");
+    assert!(error.to_string().contains("in use") || error.to_string().contains("lock"), "{error}");
     let config = NodeConfig { data_dir: other.path().to_owned(), listen: node.address(), ..config };
-    let error = start(config).await.err().expect("the port is taken");
+    let error = start(config.clone()).await.err().expect("the port is taken");
     assert!(matches!(error, NodeError::Listen { .. }), "{error}");
     node.stop().await.unwrap();
+    let settings = vec![("node.id".to_owned(), "2".to_owned())];
+    let config = NodeConfig { data_dir: dir.path().to_owned(), settings, ..config };
+    let error = start(config).await.err().expect("the directory is of another node");
+    assert!(error.to_string().contains("node.id=1"), "{error}");
 }
 
 #[tokio::test]

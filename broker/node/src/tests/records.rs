@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use aquifer_broker_protocol::message::delete_topics::DeleteTopicsRequest;
 use aquifer_broker_protocol::message::fetch::{FetchRequest, FetchResponse};
 use aquifer_broker_protocol::message::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
@@ -196,7 +197,7 @@ async fn a_first_batch_is_sent_whole_whatever_the_limits() {
     let mut request = FetchRequest { max_bytes: 1, ..fetch_request("t", 1) };
     request.topics[0].partitions[0].partition_max_bytes = 1;
     let found = wire.fetch(&request, |data| values(data, 0)).await;
-    assert_eq!(found, [large.clone()]);
+    assert_eq!(found, std::slice::from_ref(&large));
     // A second partition of the same answer gets nothing beyond the limits.
     let second = request.topics[0].clone();
     request.topics.push(second);
@@ -328,5 +329,55 @@ async fn records_outlive_a_restart_and_are_sent_from_their_files() {
         }
     }
     assert_eq!(wire.produce("t", -1, &batch(&[b"next"])).await, (0, 4));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_of_the_broker_reach_its_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [
+        ("log.flush.mode", "os"),
+        ("message.max.bytes", "1000"),
+        ("log.message.timestamp.type", "LogAppendTime"),
+    ];
+    let node = start_node(dir.path(), &settings).await;
+    let mut wire = Wire::connect(&node).await;
+    wire.create("t").await;
+    let kilobyte = vec![0; 1000];
+    let (code, _) = wire.produce("t", -1, &batch(&[&kilobyte])).await;
+    assert_eq!(ErrorCode::from_code(code), Some(ErrorCode::MessageTooLarge));
+    let small = batch(&[b"x"]);
+    let request = produce_request("t", -1, &small);
+    wire.ask(ApiKey::Produce, 9, &request, |body| {
+        let response = read::<ProduceResponse<'_>>(body, 9);
+        let partition = &response.responses[0].partition_responses[0];
+        assert_eq!((partition.error_code, partition.base_offset), (0, 0));
+        assert!(partition.log_append_time_ms > 0, "the broker's time is told");
+    })
+    .await;
+    assert_eq!(wire.fetch(&fetch_request("t", 0), |data| values(data, 0)).await, [b"x"]);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_ends_the_fetches_that_wait_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start_node(dir.path(), &[]).await;
+    let mut reader = Wire::connect(&node).await;
+    let mut other = Wire::connect(&node).await;
+    let (old_id, _) = other.create("t").await;
+    other.produce("t", -1, &batch(&[b"old"])).await;
+    let patient = FetchRequest { max_wait_ms: 60_000, ..fetch_request("t", 1) };
+    let sent = reader.send(ApiKey::Fetch, 12, &patient).await;
+    let delete = DeleteTopicsRequest {
+        topic_names: vec![Cow::Borrowed("t")],
+        ..DeleteTopicsRequest::default()
+    };
+    other.ask(ApiKey::DeleteTopics, 5, &delete, |_| ()).await;
+    assert_eq!(reader.receive_id().await, sent, "well before a minute");
+    let (new_id, _) = other.create("t").await;
+    assert_ne!(new_id, old_id);
+    assert_eq!(other.produce("t", -1, &batch(&[b"new"])).await, (0, 0));
+    assert_eq!(reader.fetch(&fetch_request("t", 0), |data| values(data, 0)).await, [b"new"]);
     node.stop().await.unwrap();
 }

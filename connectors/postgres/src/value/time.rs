@@ -118,6 +118,11 @@ pub(super) fn zoned_timestamp(
     }
 }
 
+/// 1970-01-01 in UTC.
+pub(super) fn zoned_epoch(fraction: u8) -> Value {
+    put_moment(&mut BytesMut::new(), 0, 0, fraction)
+}
+
 pub(super) fn zoned_time(text: &[u8], scratch: &mut BytesMut) -> Result<Value, ValueError> {
     let mut cursor = Cursor(text);
     let parsed = cursor.clock().zip(cursor.offset()).filter(|_| cursor.0.is_empty());

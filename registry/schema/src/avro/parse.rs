@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::name::{self, Name};
 use super::{
@@ -35,9 +35,8 @@ pub(super) fn parse(text: &str, references: &[&str]) -> Result<AvroSchema, Schem
     if bytes > TEXT_BYTES_MAX {
         return Err(SchemaError::TooLarge { what: "text in bytes", limit: TEXT_BYTES_MAX });
     }
-    let mut parser = Parser::default();
     // Whatever is registered already was accepted once, perhaps by rules more lenient than ours.
-    parser.names_unchecked = true;
+    let mut parser = Parser { names_unchecked: true, ..Parser::default() };
     for reference in references {
         parser.type_of(&Json::parse(reference)?, None)?;
     }
@@ -56,6 +55,8 @@ struct Parser {
     /// A record is entered before its fields are known.
     types: Vec<Option<AvroType>>,
     named: HashMap<String, TypeId>,
+    /// The full names of records whose fields are being read.
+    unfinished: HashMap<TypeId, String>,
     depth: usize,
     names_unchecked: bool,
 }
@@ -138,11 +139,7 @@ impl Parser {
             Some(Some(AvroType::Record(record))) => record.named.name.full(),
             Some(Some(AvroType::Enum(of))) => of.named.name.full(),
             Some(Some(AvroType::Fixed(of))) => of.named.name.full(),
-            // A record that is being read: it is found by its name.
-            Some(None) | None => {
-                let found = self.named.iter().find(|(_, named)| **named == id);
-                found.map(|(name, _)| name.clone()).unwrap_or_default()
-            }
+            Some(None) | None => self.unfinished.get(&id).cloned().unwrap_or_default(),
         })
     }
 
@@ -203,15 +200,11 @@ impl Parser {
         };
         let name = Name::new(written, text(object, "namespace").or(outer));
         self.check_name(&name.simple)?;
-        let aliases = aliases(object)?
+        let aliases: IndexSet<Name> = aliases(object)?
             .into_iter()
             .map(|alias| Name::new(&alias, name.namespace.as_deref()))
-            .fold(Vec::new(), |mut unique: Vec<Name>, alias| {
-                if !unique.contains(&alias) {
-                    unique.push(alias);
-                }
-                unique
-            });
+            .collect();
+        let aliases = aliases.into_iter().collect();
         let doc = text(object, "doc").map(str::to_owned);
         Ok(Named { name, aliases, doc, props: props(object, reserved) })
     }
@@ -243,6 +236,7 @@ impl Parser {
     ) -> Result<TypeId, SchemaError> {
         let named = self.named(object, outer, &RESERVED)?;
         let id = self.define(&named.name, None)?;
+        self.unfinished.insert(id, named.name.full());
         let Some(Json::Array(written)) = object.get("fields") else {
             let text = Json::Object(object.clone());
             return Err(SchemaError::invalid(format!("Record has no fields: {text}")));
@@ -261,6 +255,7 @@ impl Parser {
             }
             fields.push(field);
         }
+        self.unfinished.remove(&id);
         self.put(id, AvroType::Record(Record { named, is_error, fields }));
         Ok(id)
     }

@@ -4,9 +4,9 @@
 //! - Names count without their namespace; logical types, documentation and order do not count.
 //! - A pair of types that is being compared counts as readable: a recursive type is readable unless something else says no.
 //!
-//! Differs from Java: a difference inside a branch of a writer's union has its true path, not `/`.
+//! Differs from Java: a difference that is met twice is reported once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::avro::{AvroSchema, AvroType, Enum, Field, Fixed, Named, Primitive, Record, TypeId};
 use crate::error::SchemaError;
@@ -14,7 +14,7 @@ use crate::error::SchemaError;
 /// How many pairs of types one comparison may look at.
 const STEPS_MAX: usize = 2_000_000;
 /// How deep types may refer to each other.
-const DEPTH_MAX: usize = 512;
+const DEPTH_MAX: usize = 400;
 
 /// One reason why data can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,8 +254,9 @@ impl<'a> Walk<'a> {
             // A reader without union must read every branch.
             (_, AvroType::Union(branches)) => {
                 let mut readable = true;
-                for branch in branches {
-                    readable &= self.readable(reader, *branch)?;
+                for (index, branch) in branches.iter().enumerate() {
+                    readable &=
+                        self.at(Step::Index(index), |walk| walk.readable(reader, *branch))?;
                 }
                 Ok(readable)
             }
@@ -280,9 +281,17 @@ impl<'a> Walk<'a> {
         writer_id: TypeId,
     ) -> Result<bool, SchemaError> {
         let mut readable = self.names(&reader.named, &writer.named)?;
+        let written: HashMap<&str, &Field> =
+            writer.fields.iter().map(|field| (field.name.as_str(), field)).collect();
         for (index, field) in reader.fields.iter().enumerate() {
+            let mut names: Vec<&str> = field.aliases.iter().map(String::as_str).collect();
+            names.push(&field.name);
+            names.sort_unstable();
+            names.dedup();
+            let matching = names.into_iter().filter_map(|name| written.get(name).copied());
             self.path.push(Step::Name("fields"));
-            readable &= self.at(Step::Index(index), |walk| walk.field(field, writer, writer_id))?;
+            readable &=
+                self.at(Step::Index(index), |walk| walk.field(field, matching, writer, writer_id))?;
             self.path.pop();
         }
         Ok(readable)
@@ -291,13 +300,11 @@ impl<'a> Walk<'a> {
     fn field(
         &mut self,
         field: &'a Field,
+        mut matching: impl Iterator<Item = &'a Field>,
         writer: &'a Record,
         writer_id: TypeId,
     ) -> Result<bool, SchemaError> {
-        let mut written = writer.fields.iter().filter(|written| {
-            written.name == field.name || field.aliases.iter().any(|alias| *alias == written.name)
-        });
-        match (written.next(), written.next()) {
+        match (matching.next(), matching.next()) {
             (Some(_), Some(_)) => Ok(self.report(DifferenceKind::AmbiguousField {
                 field: field.name.clone(),
                 record: writer.named.name.full(),
@@ -327,12 +334,9 @@ impl<'a> Walk<'a> {
 
     fn enumeration(&mut self, reader: &'a Enum, writer: &'a Enum) -> Result<bool, SchemaError> {
         let named = self.names(&reader.named, &writer.named)?;
-        let mut missing: Vec<String> = writer
-            .symbols
-            .iter()
-            .filter(|symbol| !reader.symbols.contains(symbol))
-            .cloned()
-            .collect();
+        let known: HashSet<&String> = reader.symbols.iter().collect();
+        let mut missing: Vec<String> =
+            writer.symbols.iter().filter(|symbol| !known.contains(symbol)).cloned().collect();
         // A default is always one of the reader's own symbols: parsing sees to it.
         if missing.is_empty() || reader.default.is_some() {
             return Ok(named);

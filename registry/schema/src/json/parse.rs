@@ -6,7 +6,7 @@ use super::{DEPTH_MAX, Json, number};
 use crate::error::SchemaError;
 
 pub(super) fn parse(text: &str) -> Result<Json, SchemaError> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
+    let mut reader = Reader { text, at: 0 };
     let value = reader.value()?;
     reader.space()?;
     match reader.peek() {
@@ -19,7 +19,20 @@ struct Reader<'a> {
     text: &'a str,
     /// The next byte; always on a character boundary.
     at: usize,
-    depth: usize,
+}
+
+/// An array or object whose end has not come yet; an object with the name of the member being read.
+enum Open {
+    Array(Vec<Json>),
+    Object(IndexMap<String, Json>, String),
+}
+
+fn open_more(open: &mut Vec<Open>, inner: Open) -> Result<(), SchemaError> {
+    if open.len() == DEPTH_MAX {
+        return Err(SchemaError::TooLarge { what: "nesting of JSON", limit: DEPTH_MAX });
+    }
+    open.push(inner);
+    Ok(())
 }
 
 impl Reader<'_> {
@@ -67,29 +80,89 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads one value. Open arrays and objects are kept in a list, not on the stack.
     fn value(&mut self) -> Result<Json, SchemaError> {
-        self.space()?;
-        match self.peek() {
-            Some(b'{') => self.nested(Self::object),
-            Some(b'[') => self.nested(Self::array),
-            Some(b'"') => Ok(Json::String(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(_) | None => self.word(),
+        let mut open: Vec<Open> = Vec::new();
+        loop {
+            self.space()?;
+            let value = match self.peek() {
+                Some(b'{') => {
+                    self.at += 1;
+                    self.space()?;
+                    if !self.take(b'}') {
+                        let name = self.member_name()?;
+                        open_more(&mut open, Open::Object(IndexMap::new(), name))?;
+                        continue;
+                    }
+                    Json::Object(IndexMap::new())
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    self.space()?;
+                    if !self.take(b']') {
+                        open_more(&mut open, Open::Array(Vec::new()))?;
+                        continue;
+                    }
+                    Json::Array(Vec::new())
+                }
+                Some(b'"') => Json::String(self.string()?),
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(_) | None => self.word()?,
+            };
+            if let Some(whole) = self.close(&mut open, value)? {
+                return Ok(whole);
+            }
         }
     }
 
-    fn nested(
+    /// Puts a finished value where it belongs and closes what ends behind it; the outermost value is the answer.
+    fn close(
         &mut self,
-        read: fn(&mut Self) -> Result<Json, SchemaError>,
-    ) -> Result<Json, SchemaError> {
-        if self.depth == DEPTH_MAX {
-            return Err(SchemaError::TooLarge { what: "nesting of JSON", limit: DEPTH_MAX });
+        open: &mut Vec<Open>,
+        mut value: Json,
+    ) -> Result<Option<Json>, SchemaError> {
+        loop {
+            let Some(innermost) = open.pop() else { return Ok(Some(value)) };
+            self.space()?;
+            value = match innermost {
+                Open::Array(mut items) => {
+                    items.push(value);
+                    if self.take(b',') {
+                        open.push(Open::Array(items));
+                        return Ok(None);
+                    }
+                    if !self.take(b']') {
+                        return Err(self.error("expected ',' or ']'"));
+                    }
+                    Json::Array(items)
+                }
+                Open::Object(mut members, name) => {
+                    members.insert(name, value);
+                    if self.take(b',') {
+                        let name = self.member_name()?;
+                        open.push(Open::Object(members, name));
+                        return Ok(None);
+                    }
+                    if !self.take(b'}') {
+                        return Err(self.error("expected ',' or '}'"));
+                    }
+                    Json::Object(members)
+                }
+            };
         }
-        self.depth += 1;
-        self.at += 1;
-        let value = read(self);
-        self.depth -= 1;
-        value
+    }
+
+    fn member_name(&mut self) -> Result<String, SchemaError> {
+        self.space()?;
+        if self.peek() != Some(b'"') {
+            return Err(self.error("expected a member's name"));
+        }
+        let name = self.string()?;
+        self.space()?;
+        if !self.take(b':') {
+            return Err(self.error("expected ':'"));
+        }
+        Ok(name)
     }
 
     fn word(&mut self) -> Result<Json, SchemaError> {
@@ -102,52 +175,6 @@ impl Reader<'_> {
             }
         }
         Err(self.error("expected a value"))
-    }
-
-    fn array(&mut self) -> Result<Json, SchemaError> {
-        let mut items = Vec::new();
-        self.space()?;
-        if self.take(b']') {
-            return Ok(Json::Array(items));
-        }
-        loop {
-            items.push(self.value()?);
-            self.space()?;
-            if self.take(b']') {
-                return Ok(Json::Array(items));
-            }
-            if !self.take(b',') {
-                return Err(self.error("expected ',' or ']'"));
-            }
-        }
-    }
-
-    fn object(&mut self) -> Result<Json, SchemaError> {
-        let mut members = IndexMap::new();
-        self.space()?;
-        if self.take(b'}') {
-            return Ok(Json::Object(members));
-        }
-        loop {
-            self.space()?;
-            if self.peek() != Some(b'"') {
-                return Err(self.error("expected a member's name"));
-            }
-            let name = self.string()?;
-            self.space()?;
-            if !self.take(b':') {
-                return Err(self.error("expected ':'"));
-            }
-            let value = self.value()?;
-            members.insert(name, value);
-            self.space()?;
-            if self.take(b'}') {
-                return Ok(Json::Object(members));
-            }
-            if !self.take(b',') {
-                return Err(self.error("expected ',' or '}'"));
-            }
-        }
     }
 
     fn string(&mut self) -> Result<String, SchemaError> {

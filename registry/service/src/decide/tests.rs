@@ -145,8 +145,7 @@ fn referenced_version_stays_as_long_as_it_is_referenced() {
     registry.register("base", &record_of(A)).unwrap();
     let mut user = new("user", r#"{"type":"array","items":"n.R"}"#);
     assert_eq!(registry.register_new(&user), Err(42201));
-    user.references =
-        vec![Reference { name: "n.R".into(), subject: "base".into(), version: -1 }];
+    user.references = vec![Reference { name: "n.R".into(), subject: "base".into(), version: -1 }];
     assert_eq!(registry.register_new(&user), Ok((1, 2)));
     let stored = registry.view.state.read().version("user", None, Lookup::Live).unwrap();
     assert_eq!(stored.schema.references[0].version, 1, "the latest version is written by number");

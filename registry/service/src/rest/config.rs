@@ -86,7 +86,8 @@ fn read_update(request: &Members) -> Result<Members, ApiError> {
     for (name, value) in request {
         match (name.as_str(), value) {
             ("compatibility" | "compatibilityLevel", Value::String(level)) => {
-                let level = CompatibilityLevel::named(level).ok_or(ApiError::InvalidCompatibility)?;
+                let level =
+                    CompatibilityLevel::named(level).ok_or(ApiError::InvalidCompatibility)?;
                 members.insert("compatibilityLevel".to_owned(), level.name().into());
             }
             ("compatibility" | "compatibilityLevel", Value::Null) => {
@@ -99,10 +100,13 @@ fn read_update(request: &Members) -> Result<Members, ApiError> {
                 members.insert(name.clone(), value.clone());
             }
             // Nothing set, or set to what is done anyway.
-            (_, Value::Null) | ("validateFields" | "validateNewSchemas" | "validateRules", Value::Bool(false)) => {}
+            (_, Value::Null)
+            | ("validateFields" | "validateNewSchemas" | "validateRules", Value::Bool(false)) => {}
             ("compatibilityPolicy", Value::String(policy)) if policy == "STRICT" => {}
             _ => {
-                return Err(ApiError::Unsupported(format!("config {name}={value} is not supported")));
+                return Err(ApiError::Unsupported(format!(
+                    "config {name}={value} is not supported"
+                )));
             }
         }
     }

@@ -190,7 +190,10 @@ mod tests {
             (None, Some(MEDIA_TYPES[0])),
             (Some("*/*"), Some(MEDIA_TYPES[0])),
             (Some("application/json"), Some(MEDIA_TYPES[2])),
-            (Some("application/json; q=0.5, application/vnd.schemaregistry+json"), Some(MEDIA_TYPES[1])),
+            (
+                Some("application/json; q=0.5, application/vnd.schemaregistry+json"),
+                Some(MEDIA_TYPES[1]),
+            ),
             (Some("text/html"), None),
         ] {
             let mut headers = HeaderMap::new();

@@ -97,7 +97,8 @@ pub(super) async fn by_id(
     }
     if query.is_set("fetchMaxId") {
         let highest = view.state.read().id_max(&found.context);
-        answer.insert("maxId".into(), highest.max(view.marks.read().highest(&found.context)).into());
+        answer
+            .insert("maxId".into(), highest.max(view.marks.read().highest(&found.context)).into());
     }
     Ok(Answer(Value::Object(answer)))
 }
@@ -118,18 +119,15 @@ pub(super) async fn formatted(
     schema: Arc<StoredSchema>,
     query: &Query,
 ) -> Result<String, ApiError> {
-    let resolved = query.text("format").is_some_and(|format| format.eq_ignore_ascii_case("resolved"));
+    let resolved =
+        query.text("format").is_some_and(|format| format.eq_ignore_ascii_case("resolved"));
     if !resolved {
         return Ok(schema.text.clone());
     }
     apart(move || Ok(view.parse_stored(&parent, &schema)?.schema.resolved_text())).await
 }
 
-async fn versions_of(
-    app: &App,
-    text: &str,
-    query: &Query,
-) -> Result<Vec<(String, i32)>, ApiError> {
+async fn versions_of(app: &App, text: &str, query: &Query) -> Result<Vec<(String, i32)>, ApiError> {
     let id = exchange::id(text)?;
     let lookup = if query.is_set("deleted") { Lookup::WithDeleted } else { Lookup::Live };
     let name = query.text("subject").map(subject::normalize).unwrap_or_default();

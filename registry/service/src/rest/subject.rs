@@ -39,17 +39,25 @@ fn latest() -> i32 {
 
 impl SchemaRequest {
     pub(super) fn into_new(self, name: &str, query: &Query) -> Result<NewSchema, ApiError> {
-        let given = |value: &Value| !value.is_null() && value.as_object().is_none_or(|o| !o.is_empty());
+        let given =
+            |value: &Value| !value.is_null() && value.as_object().is_none_or(|o| !o.is_empty());
         if self.rule_set.as_ref().is_some_and(given) {
             return Err(ApiError::Unsupported("rule sets are not supported".to_owned()));
         }
         let references = self.references.unwrap_or_default().into_iter();
         Ok(NewSchema {
             subject: name.to_owned(),
-            schema_type: self.schema_type.filter(|of| !of.is_empty()).unwrap_or_else(|| "AVRO".to_owned()),
+            schema_type: self
+                .schema_type
+                .filter(|of| !of.is_empty())
+                .unwrap_or_else(|| "AVRO".to_owned()),
             text: self.schema.unwrap_or_default(),
             references: references
-                .map(|RequestReference { name, subject, version }| Reference { name, subject, version })
+                .map(|RequestReference { name, subject, version }| Reference {
+                    name,
+                    subject,
+                    version,
+                })
                 .collect(),
             metadata: self.metadata.filter(|metadata| metadata.is_object()),
             version: self.version.filter(|version| *version > 0),
@@ -164,7 +172,9 @@ pub(super) async fn versions(
         return Err(ApiError::SubjectNotFound(name));
     }
     let negative = query.is_set("deletedAsNegative");
-    let number = |version: &Version| if negative && version.deleted { -version.version } else { version.version };
+    let number = |version: &Version| {
+        if negative && version.deleted { -version.version } else { version.version }
+    };
     Ok(Answer(query.page(versions.iter().map(number).collect(), usize::MAX)?))
 }
 

@@ -171,9 +171,8 @@ pub(crate) fn metadata(value: &Value) -> Metadata {
     let texts = |value: &Value| value.as_array().into_iter().flatten().filter_map(text).collect();
     let object = |name: &str| value.get(name).and_then(Value::as_object);
     Metadata {
-        tags: object("tags").map(|tags| {
-            tags.iter().map(|(path, tags)| (path.clone(), texts(tags))).collect()
-        }),
+        tags: object("tags")
+            .map(|tags| tags.iter().map(|(path, tags)| (path.clone(), texts(tags))).collect()),
         properties: object("properties").map(|properties| {
             properties
                 .iter()
@@ -246,7 +245,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_not_understood_and_harmless() {
-        for bytes in [&br#"{"keytype":"ASSOC","subject":"s","magic":0}"#[..], b"\xff", b"{}", b"1"] {
+        for bytes in [&br#"{"keytype":"ASSOC","subject":"s","magic":0}"#[..], b"\xff", b"{}", b"1"]
+        {
             assert_eq!(Key::read(bytes), None);
         }
     }

@@ -15,7 +15,8 @@ fn fold(records: &str) -> State {
 
 fn schema(subject: &str, version: i32, id: i32, text: &str) -> String {
     let key = Key::Schema { subject: subject.into(), version }.write();
-    let value = serde_json::json!({"subject": subject, "version": version, "id": id, "schema": text});
+    let value =
+        serde_json::json!({"subject": subject, "version": version, "id": id, "schema": text});
     format!("{} => {value}\n", String::from_utf8(key).unwrap())
 }
 
@@ -38,7 +39,8 @@ fn versions_and_ids_follow_the_records() {
 
 #[test]
 fn soft_deleted_subject_goes_on_counting_versions() {
-    let deleted = r#"{"keytype":"DELETE_SUBJECT","subject":"a","magic":0} => {"subject":"a","version":2}"#;
+    let deleted =
+        r#"{"keytype":"DELETE_SUBJECT","subject":"a","magic":0} => {"subject":"a","version":2}"#;
     let state = fold(&format!(
         "{}{}{deleted}\n{}",
         schema("a", 1, 1, "x"),
