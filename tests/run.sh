@@ -14,7 +14,7 @@ trap stop EXIT
 prepare() {
   $SERVICES/postgres.sh start "$AQUIFER_TEST_POSTGRES_PORT"
   $SERVICES/elasticsearch.sh start "$AQUIFER_TEST_ELASTICSEARCH_PORT"
-  $SERVICES/kafka.sh tool kafka.Kafka --version
+  $SERVICES/kafka.sh tool org.apache.kafka.tools.TopicCommand --version
   $SERVICES/python.sh
 } >target/services.log 2>&1
 mkdir -p target

@@ -13,5 +13,7 @@ mod wait;
 pub use aquifer::{Addresses, Aquifer, Options};
 pub use compare::{Documents, Rows, difference, documents, rows};
 pub use http::Http;
-pub use services::{Elasticsearch, Postgres, kafka_tool, python, repository, run_script};
+pub use services::{
+    Elasticsearch, Postgres, kafka_tool, kafka_tool_reading, python, repository, run_script,
+};
 pub use wait::{until, within};

@@ -1,7 +1,8 @@
 //! Real services, started by the scripts of `tests/services/`, once for all tests of a run.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
@@ -40,8 +41,24 @@ fn script(name: &str, arguments: &[&str]) -> Result<Output> {
 
 /// Runs a tool of Apache Kafka to its end; output and errors together.
 pub fn kafka_tool(class: &str, arguments: &[&str]) -> Result<String> {
-    let all: Vec<&str> = ["tool", class].iter().chain(arguments).copied().collect();
-    let output = script("kafka.sh", &all)?;
+    kafka_tool_reading("", class, arguments)
+}
+
+/// The same for a tool that reads its standard input.
+pub fn kafka_tool_reading(input: &str, class: &str, arguments: &[&str]) -> Result<String> {
+    let path = repository().join("tests/services/kafka.sh");
+    let mut child = Command::new(&path)
+        .args(["tool", class])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} did not run", path.display()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use aquifer_tests::{Aquifer, Options, kafka_tool};
+use aquifer_tests::{Aquifer, Options, kafka_tool, kafka_tool_reading};
 
 use crate::kcat::kcat;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+const CONSOLE_PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
@@ -76,6 +77,34 @@ async fn the_console_tools_and_the_performance_producer_work() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let aquifer = Aquifer::start(directory.path(), Options::default()).await?;
     let broker = aquifer.addresses.kafka.as_str();
+    let arguments = [
+        "--bootstrap-server",
+        broker,
+        "--topic",
+        "typed",
+        "--reader-property",
+        "parse.key=true",
+        "--reader-property",
+        "key.separator=:",
+    ];
+    kafka_tool_reading("a:1\nb:2\n", CONSOLE_PRODUCER, &arguments)?;
+    let typed = kafka_tool(
+        CONSUMER,
+        &[
+            "--bootstrap-server",
+            broker,
+            "--topic",
+            "typed",
+            "--from-beginning",
+            "--max-messages",
+            "2",
+            "--timeout-ms",
+            "30000",
+            "--formatter-property",
+            "print.key=true",
+        ],
+    )?;
+    assert!(typed.contains("a\t1\nb\t2\n"), "{typed}");
     let produced = kafka_tool(
         PERFORMANCE,
         &[

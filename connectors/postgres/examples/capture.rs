@@ -1,8 +1,8 @@
 //! Runs the connector's task without a runtime: polls, "stores" offsets in memory or in a file, and prints what came.
 //!
-//! `capture [--offsets FILE] [--out FILE] [--records N] [--idle SECONDS] [--hold N] [--sleep MS] key=value …`
+//! `capture [--offsets FILE] [--out FILE] [--records N] [--idle SECONDS] [--hold N] [--sleep MS] [--unchecked] key=value …`
 //! - `--out` writes one JSON line per record; `--records` ends after that many; `--idle` ends after so long without any.
-//! - `--sleep MS` waits between polls, as a slow consumer; `--hold N` stores an offset only every N batches, so that a kill leaves work to do again.
+//! - `--unchecked` leaves out the validation; `--sleep MS` waits between polls, as a slow consumer; `--hold N` stores an offset only every N batches, so that a kill leaves work to do again.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ struct Options {
     idle: Option<u64>,
     hold: usize,
     sleep_ms: u64,
+    unchecked: bool,
     config: ConfigMap,
 }
 
@@ -66,7 +67,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (key, error) in connector.config_def().errors(&options.config) {
         report.error(&key, error);
     }
-    if report.errors.is_empty() {
+    if report.errors.is_empty() && !options.unchecked {
         connector.validate(&options.config, &mut report).await;
     }
     for (key, error) in &report.errors {
@@ -98,6 +99,7 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
             "--out" => options.out = Some(next()?),
             "--records" => options.records = Some(next()?.parse()?),
             "--idle" => options.idle = Some(next()?.parse()?),
+            "--unchecked" => options.unchecked = true,
             "--hold" => options.hold = next()?.parse()?,
             "--sleep" => options.sleep_ms = next()?.parse()?,
             pair => {

@@ -141,6 +141,12 @@ pub(crate) async fn ensure_publication(
         (Autocreate::Filtered, exists) => {
             let all_tables = exists.is_some_and(|publication| publication.all_tables);
             let wanted = filtered_tables(catalogue, settings).await?;
+            if wanted.is_empty() && exists.is_some() {
+                tracing::warn!(
+                    "no table passes the include and exclude lists; the publication is left as it is"
+                );
+                return Ok(());
+            }
             if wanted.is_empty() {
                 return Err(PgError::Setup(
                     "no table passes the include and exclude lists, so there is nothing to publish"

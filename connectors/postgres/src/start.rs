@@ -74,7 +74,7 @@ async fn start_with(
         (None, Some(new)) => new.consistent,
         (None, None) => Lsn::ZERO,
     };
-    let fresh = Position { flush: confirmed, partial: None, last_commit: Some(confirmed) };
+    let fresh = Position { flush: confirmed, partial: None, last_commit: None };
     let position = plan.resume.unwrap_or(fresh);
     let snapshot = match new_slot {
         Some(new) if plan.snapshot => {

@@ -139,23 +139,23 @@ fn check_tables(
     let captured: Vec<&TableName> = captured.collect();
     let include = config.get("table.include.list").map(String::as_str).unwrap_or_default();
     for pattern in split(include) {
-        // A plain name that does not exist is a slip; a real pattern may wait for tables to come.
+        // A plain name that does not exist is a slip, or a table that a publication of given tables would miss. Other names may
+        // wait for their tables, and so may patterns.
         let plain = pattern.replace(r"\.", ".");
-        let is_name = plain.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        let found =
-            tables.iter().any(|t| format!("{}.{}", t.schema, t.name).eq_ignore_ascii_case(&plain));
-        if is_name && !found {
-            let hint = match nearest(&plain, tables) {
-                Some(near) => format!("; is {near} meant?"),
-                None => String::new(),
-            };
-            report.error(
-                "table.include.list",
-                format!(
-                    "table {plain} does not exist in database {}{hint}",
-                    settings.endpoint.database
-                ),
-            );
+        let found = |t: &TableName| format!("{}.{}", t.schema, t.name).eq_ignore_ascii_case(&plain);
+        if !is_table_name(&plain) || tables.iter().any(found) {
+            continue;
+        }
+        let missing =
+            format!("table {plain} does not exist in database {}", settings.endpoint.database);
+        match nearest(&plain, tables) {
+            Some(near) => {
+                report.error("table.include.list", format!("{missing}; is {near} meant?"));
+            }
+            None if settings.autocreate == Autocreate::Filtered => {
+                report.error("table.include.list", missing);
+            }
+            None => tracing::warn!("{missing}"),
         }
     }
     if captured.is_empty()
@@ -187,6 +187,14 @@ fn check_tables(
             );
         }
     }
+}
+
+/// Whether a pattern is just `schema.table`.
+fn is_table_name(pattern: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    pattern.split_once('.').is_some_and(|(schema, table)| is_name(schema) && is_name(table))
 }
 
 /// The existing name that differs least, if it is near.

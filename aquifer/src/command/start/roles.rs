@@ -73,10 +73,10 @@ impl Running {
         if let Some(registry) = self.registry.take() {
             registry.stop().await;
         }
-        if let Some(node) = self.node.take() {
-            if let Err(error) = node.stop().await {
-                tracing::error!(error = %error, "the broker did not stop cleanly; the next start recovers its logs");
-            }
+        if let Some(node) = self.node.take()
+            && let Err(error) = node.stop().await
+        {
+            tracing::error!(error = %error, "the broker did not stop cleanly; the next start recovers its logs");
         }
     }
 }
