@@ -20,7 +20,7 @@ mod sink;
 mod start;
 mod tap;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -92,16 +92,26 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Measures in a folder that is left where it is when something fails: the logs are in it.
 async fn run(options: Options) -> Result<()> {
-    let beside = std::env::current_exe()?.with_file_name("aquifer");
     let folder = tempfile::Builder::new().prefix("aquifer-bench-").tempdir_in("/var/tmp")?;
+    match measure(options, folder.path()).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Err(error.context(format!("logs and data are left in {}", folder.keep().display())))
+        }
+    }
+}
+
+async fn measure(options: Options, folder: &Path) -> Result<()> {
+    let beside = std::env::current_exe()?.with_file_name("aquifer");
     let bench = Bench {
         aquifer: options.aquifer.clone().unwrap_or(beside),
         rounds: options.rounds,
         rows: options.rows,
         mebibytes: options.mebibytes,
         port: options.port,
-        folder: folder.path().to_owned(),
+        folder: folder.to_owned(),
     };
     anyhow::ensure!(
         bench.aquifer.exists(),
