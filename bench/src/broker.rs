@@ -164,7 +164,7 @@ fn sections(
 ) -> Vec<Section> {
     let how = format!(
         "librdkafka on the same machine, acks=all, batches of 64 KiB, 4 partitions, {} MiB of 1000-byte and {} MiB of 100-byte values a round, {} rounds after one to warm up. \
-         Apache Kafka 4.3 with its defaults and 1 GiB of heap never syncs by itself: `os` is Aquifer with `log.flush.mode=os`, which does the same; `commit` is Aquifer's default, where an acknowledgement means synced. CPU is that of the broker's process.",
+         Apache Kafka 4.3 with its defaults and 1 GiB of heap never syncs by itself: `os` is Aquifer with `log.flush.mode=os`, which does the same; `commit` is Aquifer's default, where an acknowledgement means synced. CPU is that of the broker's process: a sync does its writing there, while what is not synced is written later by the kernel's own threads and counted nowhere.",
         bench.mebibytes,
         bench.mebibytes / 2,
         bench.rounds

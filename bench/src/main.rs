@@ -42,7 +42,7 @@ struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Rows to capture, and documents to index.
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 400_000)]
     rows: u32,
     /// MiB of records to produce and fetch in each round.
     #[arg(long, default_value_t = 400)]

@@ -97,7 +97,7 @@ async fn snapshot(stage: &Stage, table: i64) -> Result<()> {
         }
         async move {
             stage.connectors_run().await?;
-            let (captured, indexed) = (stage.captured()?, stage.indexed().await.unwrap_or(0));
+            let (captured, indexed) = (stage.captured()?, stage.indexed().await?);
             if tell {
                 show::say(&format!("{captured:>7} rows captured, {indexed:>7} documents indexed"));
             }

@@ -3,7 +3,7 @@
 //! - The tables are read as text: a row that this file can't read fails the test.
 //! - A section is found by its heading; its rows are those of the first table below.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::tree::{read, rust_files};
 
@@ -24,6 +24,20 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     let rows: Vec<Vec<String>> = table.skip(2).map(cells).collect();
     assert!(!rows.is_empty(), "README has no table under {heading:?}");
     rows
+}
+
+/// Fails with what README advertises and the code lacks, and the other way round.
+#[track_caller]
+fn assert_same<T: Ord + std::fmt::Debug>(
+    what: &str,
+    advertised: &BTreeSet<T>,
+    expected: &BTreeSet<T>,
+) {
+    let surplus =
+        advertised.difference(expected).map(|row| format!("README has {row:?}, the code has not"));
+    let missing =
+        expected.difference(advertised).map(|row| format!("the code has {row:?}, README has not"));
+    crate::assert_none(what, &surplus.chain(missing).collect::<Vec<_>>());
 }
 
 fn column(rows: &[Vec<String>], index: usize) -> BTreeSet<String> {
@@ -68,20 +82,16 @@ fn readme_lists_the_kafka_apis_and_their_versions() {
         .split_once("\n}")
         .expect("its end")
         .0;
-    let mut expected = BTreeMap::new();
+    let mut expected = BTreeSet::new();
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with("//"))
     {
         let (name, rest) = row.split_once(" = ").unwrap_or_else(|| panic!("{row}"));
         let (key, messages) = rest.split_once(", ").unwrap_or_else(|| panic!("{row}"));
         let (module, messages) = messages.split_once("::{").unwrap_or_else(|| panic!("{row}"));
         let request = messages.split(',').next().expect("a request");
-        expected.insert(name.to_owned(), (key.to_owned(), request_versions(module, request)));
+        expected.insert(vec![name.to_owned(), key.to_owned(), request_versions(module, request)]);
     }
-    let advertised: BTreeMap<String, (String, String)> = rows("Kafka APIs")
-        .into_iter()
-        .map(|row| (row[0].clone(), (row[1].clone(), row[2].clone())))
-        .collect();
-    assert_eq!(advertised, expected);
+    assert_same("Kafka APIs", &rows("Kafka APIs").into_iter().collect(), &expected);
 }
 
 #[test]
@@ -95,11 +105,10 @@ fn readme_lists_the_transforms_and_converters() {
         }
         advertised.extend(parts.into_iter().map(|part| format!("{}{part}", row[0])));
     }
-    assert_eq!(advertised, quoted_after(&read("connect/transforms/src/lib.rs"), "class:"));
-    assert_eq!(
-        column(&rows("Converters"), 0),
-        quoted_after(&read("connect/converters/src/lib.rs"), "class:")
-    );
+    let transforms = quoted_after(&read("connect/transforms/src/lib.rs"), "class:");
+    assert_same("Transforms", &advertised, &transforms);
+    let converters = quoted_after(&read("connect/converters/src/lib.rs"), "class:");
+    assert_same("Converters", &column(&rows("Converters"), 0), &converters);
 }
 
 #[test]
@@ -127,7 +136,23 @@ fn readme_lists_the_connectors() {
     };
     let expected: BTreeSet<String> = names.map(class).collect();
     assert!(expected.len() >= 4, "{expected:?}");
-    assert_eq!(column(&rows("Connectors"), 0), expected);
+    assert_same("Connectors", &column(&rows("Connectors"), 0), &expected);
+}
+
+#[test]
+fn the_tests_that_readme_names_exist() {
+    let tests: Vec<String> = rust_files()
+        .into_iter()
+        .filter(|path| path.starts_with("tests/it/"))
+        .map(|path| read(&path))
+        .collect();
+    let exists = |name: &str| tests.iter().any(|text| text.contains(&format!("async fn {name}()")));
+    let named = column(&rows("What you can rely on"), 1);
+    let names: Vec<&str> = named.iter().flat_map(|cell| cell.split(", ")).collect();
+    let violations: Vec<String> =
+        names.iter().filter(|name| !exists(name)).map(|name| (*name).to_owned()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    crate::assert_none("tests that README names and nobody wrote", &violations);
 }
 
 /// Each route of a table of axum's, and its methods.
@@ -161,7 +186,7 @@ fn readme_lists_the_routes_of_the_registry_and_of_connect() {
         assert!(expected.len() > 5, "{path} names {expected:?}");
         let advertised: BTreeSet<(String, String)> =
             rows(heading).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
-        assert_eq!(advertised, expected, "{heading} against {path}");
+        assert_same(heading, &advertised, &expected);
     }
 }
 

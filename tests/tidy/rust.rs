@@ -80,7 +80,7 @@ pub(crate) fn lines_with(code: &str, pattern: &str) -> Vec<usize> {
     let whole = |line: &str| {
         line.match_indices(pattern).any(|(at, _)| {
             let after = line[at + pattern.len()..].starts_with(word);
-            !line[..at].ends_with(word) && !(ends_in_word && after)
+            !(line[..at].ends_with(word) || ends_in_word && after)
         })
     };
     code.lines().enumerate().filter(|(_, line)| whole(line)).map(|(index, _)| index + 1).collect()

@@ -1,3 +1,5 @@
+//! Which source of a setting wins, and what is refused.
+
 use super::*;
 
 fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, String> {

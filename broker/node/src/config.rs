@@ -104,26 +104,31 @@ mod tests {
         let check = |name: &str, value: &str, expected: &str| {
             assert_eq!(validate_topic_value(name, value).unwrap_err().to_string(), expected);
         };
-        check("retention.mss", "1", "unknown topic config name: retention.mss");
+        check("retention.mss", "1", "Unknown topic config name: retention.mss");
         check(
             "retention.ms",
             "x",
-            "invalid value x for configuration retention.ms: not a number of type LONG",
+            "Invalid value x for configuration retention.ms: Not a number of type LONG",
         );
         check(
             "segment.bytes",
             "1",
-            "invalid value 1 for configuration segment.bytes: value must be at least 1048576",
+            "Invalid value 1 for configuration segment.bytes: Value must be at least 1048576",
         );
         check(
             "cleanup.policy",
             "compact,drop",
-            "invalid value compact,drop for configuration cleanup.policy: drop is not one of compact, delete",
+            "Invalid value compact,drop for configuration cleanup.policy: String must be one of: compact, delete",
         );
         check(
             "preallocate",
             "yes",
-            "invalid value yes for configuration preallocate: expected true or false",
+            "Invalid value yes for configuration preallocate: Expected value to be either true or false",
+        );
+        check(
+            "min.cleanable.dirty.ratio",
+            "2",
+            "Invalid value 2 for configuration min.cleanable.dirty.ratio: Value must be no more than 1",
         );
         assert_eq!(validate_topic_value("retention.ms", "-1"), Ok(()));
         assert_eq!(validate_topic_value("cleanup.policy", "compact, delete"), Ok(()));

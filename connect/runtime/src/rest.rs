@@ -13,10 +13,12 @@ mod tasks;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::routing::{delete, get, post, put};
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::herder::Herder;
 use crate::host::HostHandle;
@@ -58,8 +60,22 @@ impl RestState {
     }
 }
 
+/// The same request for the path without slashes at its end, as JAX-RS sees it.
+fn without_trailing_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let path = uri.path().trim_end_matches('/');
+    if path.len() == uri.path().len() || path.is_empty() {
+        return request;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(uri) = format!("{path}{query}").parse() {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
 fn routes(state: RestState) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/", get(root::server))
         .route("/health", get(root::health))
         .route("/connectors", get(connectors::list).post(connectors::create))
@@ -87,7 +103,9 @@ fn routes(state: RestState) -> Router {
         .route("/connector-plugins/{plugin}/config/validate", put(plugins::validate))
         .fallback(async || ApiError::new(404, "HTTP 404 Not Found"))
         .method_not_allowed_fallback(async || ApiError::new(405, "HTTP 405 Method Not Allowed"))
-        .with_state(state)
+        .with_state(state);
+    // Rewritten before the routes are looked at, which a layer of theirs can't do.
+    Router::new().fallback_service(routes.map_request(without_trailing_slash))
 }
 
 /// Serves requests until told to stop.
@@ -96,5 +114,23 @@ pub(crate) async fn serve(listener: TcpListener, state: RestState, stop: Cancell
         axum::serve(listener, routes(state)).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(error = %error, "the REST ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_at_the_end_of_a_path_do_not_count() {
+        for (uri, expected) in [
+            ("/connectors/", "/connectors"),
+            ("/connectors//?expand=info", "/connectors?expand=info"),
+            ("/connectors/a%2F/status/", "/connectors/a%2F/status"),
+            ("/", "/"),
+        ] {
+            let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+            assert_eq!(without_trailing_slash(request).uri(), expected);
+        }
     }
 }

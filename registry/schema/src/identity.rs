@@ -56,6 +56,14 @@ impl SchemaIdentity {
         Self(hash.finalize().into())
     }
 
+    /// The identity that prints as this UUID.
+    #[must_use]
+    pub fn of_guid(guid: &str) -> Option<Self> {
+        let digits: String = guid.chars().filter(|c| *c != '-').collect();
+        let number = u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)?;
+        Some(Self(number.to_be_bytes()))
+    }
+
     /// The identity as a UUID: the `guid` of a schema.
     #[must_use]
     pub fn guid(&self) -> String {
@@ -76,6 +84,10 @@ mod tests {
         // printf '"string"' | md5sum
         let plain = SchemaIdentity::of("\"string\"", &[], None);
         assert_eq!(plain.guid(), "095d71cf-1255-6b9d-5e33-0ad575b3df5d".to_owned());
+        assert_eq!(SchemaIdentity::of_guid("095D71CF-1255-6b9d-5e33-0ad575b3df5d"), Some(plain));
+        for guid in ["", "x", "095d71cf", "+95d71cf-1255-6b9d-5e33-0ad575b3df5", "é"] {
+            assert_eq!(SchemaIdentity::of_guid(guid), None, "{guid}");
+        }
         let reference = Reference { name: "a".into(), subject: "s".into(), version: 1 };
         let referring = SchemaIdentity::of("\"string\"", &[reference], None);
         let described = SchemaIdentity::of("\"string\"", &[], Some(&Metadata::default()));

@@ -24,5 +24,7 @@ pub use parsed::{ParsedSchema, ResolvedReference, SchemaType};
 pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How deep types may nest inside one text. Reading and printing recurse, so the stack bounds it.
 pub const NESTING_MAX: usize = 128;
+/// How deep types may nest through references, and how deep two schemas are compared. The stack bounds it too.
+pub const DEPTH_MAX: usize = 400;
 /// How many types one schema may have, those of its references included.
 pub const TYPES_MAX: usize = 100_000;

@@ -41,6 +41,32 @@ fn records_nested_up_to_the_bound_are_read_printed_and_compared() {
     assert_eq!(compatibility::avro::differences(&schema, &schema), Ok(Vec::new()));
 }
 
+/// Texts that each nest `nesting` deep and hold the one before them at the innermost place.
+fn referring(count: usize, nesting: usize) -> Vec<String> {
+    let text = |index: usize| {
+        let inner = if index == 0 { "int".to_owned() } else { format!("T{}", index - 1) };
+        let (open, close) = (r#"{"type":"array","items":"#.repeat(nesting), "}".repeat(nesting));
+        format!(
+            r#"{{"type":"record","name":"T{index}","fields":[{{"name":"self","type":["null","T{index}"]}},{{"name":"f","type":{open}"{inner}"{close}}}]}}"#
+        )
+    };
+    (0..count).map(text).collect()
+}
+
+#[test]
+fn nesting_through_references_is_bounded() {
+    let parse = |texts: &[String]| {
+        let (last, before) = texts.split_last().unwrap();
+        let before: Vec<&str> = before.iter().map(String::as_str).collect();
+        AvroSchema::parse(last, &before)
+    };
+    let deepest = parse(&referring(3, 120)).unwrap();
+    assert!(deepest.resolved_text().contains("T0") && deepest.meaning().contains("T0"));
+    assert_eq!(compatibility::avro::differences(&deepest, &deepest), Ok(Vec::new()));
+    let err = parse(&referring(100, 120)).unwrap_err();
+    assert!(err.to_string().contains("depth of types"), "{err}");
+}
+
 /// `count` records, each with the one before it as its field: deep by reference, not by nesting.
 fn chain(count: usize) -> AvroSchema {
     let mut types = vec![r#"{"type":"record","name":"R0","fields":[]}"#.to_owned()];

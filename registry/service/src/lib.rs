@@ -138,6 +138,9 @@ mod tests {
             ("GET /schemas/ids/1", "\"error_code\":50001"),
             ("DELETE /subjects/s", "\"error_code\":50001"),
             ("GET /schemas/types", "[\"AVRO\"]"),
+            ("GET /schemas/types/", "[\"AVRO\"]"),
+            ("GET /subjects/%FF/versions", "{\"error_code\":400,"),
+            ("GET /schemas/guids/no-guid", "\"error_code\":40403"),
             ("GET /no/such/thing", "{\"error_code\":404,\"message\":\"HTTP 404 Not Found\"}"),
             ("PUT /subjects", "{\"error_code\":405,\"message\":\"HTTP 405 Method Not Allowed\"}"),
         ] {

@@ -13,6 +13,7 @@ use aquifer_broker_client::{Admin, ClientSettings};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use tower::ServiceExt;
 
 use crate::config::Settings;
 use crate::store::Store;
@@ -27,7 +28,7 @@ pub(crate) struct App {
 
 pub(crate) fn router(store: Store, client: &ClientSettings, settings: &Settings) -> Router {
     let app = App { store, admin: Admin::new(client), topic: Arc::from(settings.topic.as_str()) };
-    Router::new()
+    let routes = Router::new()
         .route("/", get(server::root).post(server::root))
         .route("/v1/metadata/id", get(server::id))
         .route("/v1/metadata/version", get(server::version))
@@ -47,6 +48,7 @@ pub(crate) fn router(store: Store, client: &ClientSettings, settings: &Settings)
         .route("/schemas/ids/{id}/schema", get(schema::text))
         .route("/schemas/ids/{id}/subjects", get(schema::subjects))
         .route("/schemas/ids/{id}/versions", get(schema::versions))
+        .route("/schemas/guids/{guid}", get(schema::by_guid))
         .route("/compatibility/subjects/{subject}/versions", post(compatibility::against_all))
         .route(
             "/compatibility/subjects/{subject}/versions/{version}",
@@ -63,5 +65,7 @@ pub(crate) fn router(store: Store, client: &ClientSettings, settings: &Settings)
         .method_not_allowed_fallback(exchange::method_not_allowed)
         .layer(axum::middleware::from_fn(exchange::negotiate))
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .with_state(app)
+        .with_state(app);
+    // Rewritten before the routes are looked at, which a layer of theirs can't do.
+    Router::new().fallback_service(routes.map_request(exchange::without_trailing_slash))
 }

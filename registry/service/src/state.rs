@@ -313,6 +313,17 @@ impl State {
         Some(self.contexts.get(context)?.ids.get(&id)?.schema.clone())
     }
 
+    /// A schema by its identity, with a context it is in: the default one before others.
+    pub(crate) fn by_identity(
+        &self,
+        identity: &SchemaIdentity,
+    ) -> Option<(String, Arc<StoredSchema>)> {
+        self.contexts.iter().find_map(|(name, context)| {
+            let id = context.identities.get(identity)?.first()?;
+            Some((name.clone(), context.ids.get(id)?.schema.clone()))
+        })
+    }
+
     /// The versions of an id in a context; nothing if the id does not exist.
     pub(crate) fn versions_of_id(
         &self,

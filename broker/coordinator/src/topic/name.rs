@@ -13,7 +13,7 @@ pub fn validate_topic_name(name: &str) -> Result<(), TopicError> {
     let reason = if name.is_empty() {
         "the empty string is not allowed".to_owned()
     } else if name == "." || name == ".." {
-        "'.' or '..' is not allowed".to_owned()
+        format!("'{name}' is not allowed")
     } else if name.len() > NAME_LENGTH_MAX {
         format!("the length of '{name}' is longer than the max allowed length {NAME_LENGTH_MAX}")
     } else if !name

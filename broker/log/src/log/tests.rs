@@ -1,3 +1,5 @@
+//! Appending, reading, rolling, cutting and recovering a log, on a real and a simulated disk.
+
 use std::sync::Arc;
 
 use super::{Log, Staged, TimestampOffset};

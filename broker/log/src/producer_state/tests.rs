@@ -1,3 +1,5 @@
+//! Sequences that follow, repeat or do not fit, and what a snapshot keeps of them.
+
 use super::*;
 use crate::test_support::{batch, header};
 

@@ -74,9 +74,8 @@ fn change(
             value: set_value(name, config.value.as_deref())?,
             default: default(),
         }),
-        2 | 3 => Err(invalid(format!(
-            "Can't append to or subtract from key {name} because its type is not LIST."
-        ))),
+        2 => Err(invalid(format!("Can't APPEND to key {name} because its type is not LIST."))),
+        3 => Err(invalid(format!("Can't SUBTRACT to key {name} because its type is not LIST."))),
         other => Err(TopicRefusal {
             code: ErrorCode::InvalidRequest,
             message: format!("Unknown operation type {other} for key {name}"),

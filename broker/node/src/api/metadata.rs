@@ -79,12 +79,19 @@ async fn one_topic<'a>(
     if ctx.api_version < IDS_SINCE_VERSION && (by_id || asked.name.is_none()) {
         return missing(asked, ErrorCode::InvalidRequest);
     }
-    let Some(name) = &asked.name else {
-        let image = ctx.node.hosting.image();
-        return match image.topic_by_id(&asked.topic_id) {
-            Some(topic) => found(ctx, request, &image, topic),
-            None => missing(asked, ErrorCode::UnknownTopicId),
-        };
+    let name = match &asked.name {
+        // The Java client sends an empty name along with an id, other clients none.
+        Some(name) if !by_id => name,
+        Some(_) | None => {
+            let image = ctx.node.hosting.image();
+            return match image.topic_by_id(&asked.topic_id) {
+                Some(topic) => found(ctx, request, &image, topic),
+                None => MetadataResponseTopic {
+                    name: None,
+                    ..missing(asked, ErrorCode::UnknownTopicId)
+                },
+            };
+        }
     };
     let image = ctx.node.hosting.image();
     if let Some(topic) = image.topic(name) {

@@ -11,7 +11,7 @@ use crate::partition::FlushMode;
 #[non_exhaustive]
 pub enum ConfigError {
     /// No table has the key.
-    #[error("unknown topic config name: {name}")]
+    #[error("Unknown topic config name: {name}")]
     Unknown {
         /// The key as it was given.
         name: String,
@@ -23,7 +23,7 @@ pub enum ConfigError {
         name: String,
     },
     /// The value is not of the key's type, or out of its bounds.
-    #[error("invalid value {value} for configuration {name}: {reason}")]
+    #[error("Invalid value {value} for configuration {name}: {reason}")]
     Invalid {
         /// The key.
         name: String,
@@ -282,12 +282,12 @@ mod tests {
         check(
             "num.partitions",
             "0",
-            "invalid value 0 for configuration num.partitions: value must be at least 1",
+            "Invalid value 0 for configuration num.partitions: Value must be at least 1",
         );
         check(
             "log.flush.mode",
             "never",
-            "invalid value never for configuration log.flush.mode: never is not one of commit, os",
+            "Invalid value never for configuration log.flush.mode: String must be one of: commit, os",
         );
     }
 }

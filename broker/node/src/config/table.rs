@@ -120,7 +120,7 @@ impl ConfigKey {
         match self.kind {
             KeyType::Boolean => match value.to_ascii_lowercase().as_str() {
                 "true" | "false" => Ok(()),
-                _ => Err("expected true or false".to_owned()),
+                _ => Err("Expected value to be either true or false".to_owned()),
             },
             KeyType::Short => self.check_number(value.parse::<i16>().ok().map(i64::from)),
             KeyType::Int => self.check_number(value.parse::<i32>().ok().map(i64::from)),
@@ -132,27 +132,33 @@ impl ConfigKey {
     }
 
     fn check_number(&self, value: Option<i64>) -> Result<(), String> {
-        let value = value.ok_or_else(|| format!("not a number of type {}", self.kind.name()))?;
+        let value = value.ok_or_else(|| format!("Not a number of type {}", self.kind.name()))?;
         match self.bounds {
             Bounds::AtLeast(least) if value < least => {
-                Err(format!("value must be at least {least}"))
+                Err(format!("Value must be at least {least}"))
             }
-            Bounds::Between(least, most) if value < least || value > most => {
-                Err(format!("value must be between {least} and {most}"))
+            Bounds::Between(least, _) if value < least => {
+                Err(format!("Value must be at least {least}"))
+            }
+            Bounds::Between(_, most) if value > most => {
+                Err(format!("Value must be no more than {most}"))
             }
             _ => Ok(()),
         }
     }
 
     fn check_double(&self, value: &str) -> Result<(), String> {
-        let value: f64 = value.parse().map_err(|_| "not a number of type DOUBLE".to_owned())?;
+        let value: f64 = value.parse().map_err(|_| "Not a number of type DOUBLE".to_owned())?;
         #[allow(clippy::cast_precision_loss)]
         match self.bounds {
             Bounds::AtLeast(least) if value < least as f64 => {
-                Err(format!("value must be at least {least}"))
+                Err(format!("Value must be at least {least}"))
             }
-            Bounds::Between(least, most) if value < least as f64 || value > most as f64 => {
-                Err(format!("value must be between {least} and {most}"))
+            Bounds::Between(least, _) if value < least as f64 => {
+                Err(format!("Value must be at least {least}"))
+            }
+            Bounds::Between(_, most) if value > most as f64 => {
+                Err(format!("Value must be no more than {most}"))
             }
             _ => Ok(()),
         }
@@ -161,7 +167,7 @@ impl ConfigKey {
     fn check_word(&self, value: &str) -> Result<(), String> {
         match self.bounds {
             Bounds::OneOf(words) if !words.contains(&value) => {
-                Err(format!("{value} is not one of {}", words.join(", ")))
+                Err(format!("String must be one of: {}", words.join(", ")))
             }
             _ => Ok(()),
         }

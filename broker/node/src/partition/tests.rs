@@ -1,3 +1,5 @@
+//! A partition over a real directory: order, visibility, waiting and failure.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 

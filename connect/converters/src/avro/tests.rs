@@ -1,3 +1,5 @@
+//! Avro both ways, and schemas as Confluent's converter maps them.
+
 use super::*;
 use aquifer_connect_api::{Schema, logical};
 use proptest::prelude::*;

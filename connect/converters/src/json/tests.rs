@@ -1,3 +1,5 @@
+//! JSON both ways, with schemas and without.
+
 use super::*;
 use aquifer_connect_api::{SchemaBuilder, logical};
 

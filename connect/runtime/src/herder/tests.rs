@@ -1,3 +1,5 @@
+//! The herder's decisions and what its records make of a new one.
+
 use super::*;
 
 fn config(pairs: &[(&str, &str)]) -> ConfigMap {

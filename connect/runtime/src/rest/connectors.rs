@@ -28,8 +28,9 @@ pub(crate) async fn list(State(state): State<RestState>, RawQuery(query): RawQue
     let query = query.unwrap_or_default();
     let expanded = |what: &str| query.split('&').any(|pair| pair == format!("expand={what}"));
     let (status, info) = (expanded("status"), expanded("info"));
+    let expand = query.split('&').any(|pair| pair.starts_with("expand="));
     let herder = state.herder.read();
-    if !status && !info {
+    if !expand {
         return Json(herder.connectors().map(|(name, _)| name).collect());
     }
     let mut all = Map::new();
@@ -119,6 +120,7 @@ pub(crate) async fn patch_config(
 ) -> Result<Json<Value>, ApiError> {
     let patch = object(&body)?;
     let old = state.herder.read().existing(&name)?.config().cloned().unwrap_or_default();
+    check_values(&patch)?;
     let (given, removed) = config_of(&patch);
     let mut config = old;
     for key in removed {
@@ -294,8 +296,22 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
+/// Values are texts; numbers and booleans are taken as written, anything with parts is a mistake.
+fn check_values(fields: &Map<String, Value>) -> Result<(), ApiError> {
+    let nested = fields.iter().filter(|(_, value)| value.is_array() || value.is_object());
+    let keys: Vec<&str> = nested.map(|(key, _)| key.as_str()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "the value of a key must be a string, found an array or an object. Keys: {}",
+        keys.join(", ")
+    )))
+}
+
 /// A config of a request; null is no value.
 pub(super) fn read_config(fields: &Map<String, Value>) -> Result<ConfigMap, ApiError> {
+    check_values(fields)?;
     let (config, nulls) = config_of(fields);
     if nulls.is_empty() {
         return Ok(config);
@@ -333,11 +349,25 @@ fn initial_state(state: &Value) -> Result<TargetState, ApiError> {
 
 fn created(state: &RestState, name: &str) -> Result<Response, ApiError> {
     let mut headers = HeaderMap::new();
-    let location = format!("http://{}/connectors/{name}", state.worker_id);
+    let location = format!("http://{}/connectors/{}", state.worker_id, path_segment(name));
     if let Ok(location) = location.parse() {
         headers.insert(header::LOCATION, location);
     }
     Ok((StatusCode::CREATED, headers, info_of(state, name)?).into_response())
+}
+
+/// A name as one segment of a path: what RFC 3986 does not leave as it is, percent-encoded.
+fn path_segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
+            }
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
 }
 
 fn info_of(state: &RestState, name: &str) -> Result<Json<Value>, ApiError> {
@@ -422,6 +452,20 @@ mod tests {
             Some(""),
             r#"{"state":"FAILED","worker_id":"127.0.0.1:8083","version":"4.3.0"}"#,
         );
+    }
+
+    #[test]
+    fn value_of_a_key_is_a_text_a_number_or_a_boolean() {
+        let read = |text: &str| read_config(&serde_json::from_str(text).unwrap());
+        let config = read(r#"{"a":"1","b":2,"c":true}"#).unwrap();
+        assert_eq!(config.values().collect::<Vec<_>>(), ["1", "2", "true"]);
+        let error = format!("{:?}", read(r#"{"a":{"b":1},"c":"d","e":[]}"#).unwrap_err());
+        assert!(error.contains("Keys: a, e"), "{error}");
+    }
+
+    #[test]
+    fn location_has_the_name_percent_encoded() {
+        assert_eq!(path_segment("my conn/é-1_~."), "my%20conn%2F%C3%A9-1_~.");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `/connectors/{connector}/tasks`.
+//! `/connectors/{connector}/tasks`: the tasks of a connector.
 
 use axum::Json;
 use axum::extract::{Path, State};

@@ -1,3 +1,5 @@
+//! Change events to rows, deletes and tombstones in every mode.
+
 use super::*;
 use crate::testing::{config, field_names, record, row, row_schema};
 use aquifer_connect_api::SchemaBuilder;

@@ -1,3 +1,5 @@
+//! Messages of the stream, whole and broken.
+
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tables to schemas and plans.
+
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use aquifer_connect_api::config::ConfigMap;

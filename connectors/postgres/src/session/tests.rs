@@ -1,3 +1,5 @@
+//! Streams to records and positions, over restarts too.
+
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::collections::HashMap;

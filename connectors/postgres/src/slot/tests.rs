@@ -1,3 +1,5 @@
+//! Slot and stored offset: which fit together and which do not.
+
 use super::*;
 use crate::offset::Partial;
 

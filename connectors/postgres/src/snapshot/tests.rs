@@ -1,3 +1,5 @@
+//! Rows of a snapshot, and the marks of first and last ones.
+
 use bytes::BufMut;
 
 use super::*;

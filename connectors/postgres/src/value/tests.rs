@@ -1,3 +1,5 @@
+//! Text of every type to values.
+
 use aquifer_connect_api::Value;
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;

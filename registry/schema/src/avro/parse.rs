@@ -7,10 +7,11 @@ use indexmap::{IndexMap, IndexSet};
 use super::name::{self, Name};
 use super::{
     AvroSchema, AvroType, Enum, Field, Fixed, Named, Primitive, Props, Record, SortOrder, TypeId,
+    print,
 };
 use crate::error::SchemaError;
 use crate::json::Json;
-use crate::{NESTING_MAX, TEXT_BYTES_MAX, TYPES_MAX};
+use crate::{DEPTH_MAX, NESTING_MAX, TEXT_BYTES_MAX, TYPES_MAX};
 
 /// Attributes with a meaning of their own; all others are properties.
 const RESERVED: [&str; 10] =
@@ -47,7 +48,11 @@ pub(super) fn parse(text: &str, references: &[&str]) -> Result<AvroSchema, Schem
     for of in parser.types {
         types.push(of.ok_or_else(|| SchemaError::invalid("unfinished type"))?);
     }
-    Ok(AvroSchema { types, root, referenced })
+    let schema = AvroSchema { types, root, referenced };
+    if !print::nests_within(&schema, DEPTH_MAX) {
+        return Err(SchemaError::TooLarge { what: "depth of types", limit: DEPTH_MAX });
+    }
+    Ok(schema)
 }
 
 #[derive(Default)]

@@ -22,6 +22,24 @@ pub(super) fn print(schema: &AvroSchema, form: Form, known: &BTreeSet<String>) -
     printer.out
 }
 
+/// Whether types nest at most this deep when those of references are written out, as printing may have to.
+pub(super) fn nests_within(schema: &AvroSchema, depth_max: usize) -> bool {
+    fn walk(schema: &AvroSchema, id: TypeId, left: usize, known: &mut HashSet<TypeId>) -> bool {
+        let Some(left) = left.checked_sub(1) else { return false };
+        match schema.get(id) {
+            AvroType::Primitive(..) | AvroType::Enum(_) | AvroType::Fixed(_) => true,
+            AvroType::Array(of, _) | AvroType::Map(of, _) => walk(schema, *of, left, known),
+            AvroType::Union(branches) => branches.iter().all(|of| walk(schema, *of, left, known)),
+            AvroType::Record(record) => {
+                // The second time, the name alone is written.
+                !known.insert(id)
+                    || record.fields.iter().all(|field| walk(schema, field.of, left, known))
+            }
+        }
+    }
+    walk(schema, schema.root(), depth_max, &mut HashSet::new())
+}
+
 struct Printer<'a> {
     schema: &'a AvroSchema,
     form: Form,

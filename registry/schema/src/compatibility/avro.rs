@@ -8,13 +8,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::DEPTH_MAX;
 use crate::avro::{AvroSchema, AvroType, Enum, Field, Fixed, Named, Primitive, Record, TypeId};
 use crate::error::SchemaError;
 
 /// How many pairs of types one comparison may look at.
 const STEPS_MAX: usize = 2_000_000;
-/// How deep types may refer to each other.
-const DEPTH_MAX: usize = 400;
 
 /// One reason why data can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Trying a schema against registered ones without registering it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
-use super::exchange::{self, Answer, Body, Query, Reply, apart};
+use super::exchange::{self, Answer, Body, Path, Query, Reply, apart};
 use super::subject::SchemaRequest;
 use crate::decide;
 use crate::error::ApiError;

@@ -1,11 +1,11 @@
 //! Compatibility levels and modes, global and of subjects.
 
 use aquifer_registry_schema::CompatibilityLevel;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::exchange::{Answer, Body, Query, Reply};
+use super::exchange::{Answer, Body, Path, Query, Reply};
 use crate::decide;
 use crate::error::ApiError;
 use crate::state::subject;

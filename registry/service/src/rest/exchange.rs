@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::ApiError;
 
@@ -99,14 +100,53 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 _ => ApiError::Malformed("the request body could not be read".to_owned()),
             }
         })?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(ApiError::Missing("request body"));
-        }
-        serde_json::from_slice(&bytes).map(Body).map_err(|err| ApiError::Malformed(err.to_string()))
+        object(&bytes).map(Body)
     }
 }
 
+/// Reads a body that must be an object; of a member that is given twice the last counts.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::Missing("request body"));
+    }
+    let malformed = |err: serde_json::Error| ApiError::Malformed(err.to_string());
+    match serde_json::from_slice(bytes).map_err(malformed)? {
+        object @ Value::Object(_) => serde_json::from_value(object).map_err(malformed),
+        Value::Null => Err(ApiError::Missing("request body")),
+        _ => Err(ApiError::Malformed("the request body must be a JSON object".to_owned())),
+    }
+}
+
+/// Parts of the path, decoded.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(path)| Self(path))
+            .map_err(|err| ApiError::Malformed(err.body_text()))
+    }
+}
+
+/// The same request for the path without slashes at its end, as JAX-RS sees it.
+pub(super) fn without_trailing_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let path = uri.path().trim_end_matches('/');
+    if path.len() == uri.path().len() || path.is_empty() {
+        return request;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(uri) = format!("{path}{query}").parse() {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
 /// The query's parameters; the last of a repeated one counts.
+#[derive(Default)]
 pub(super) struct Query(HashMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
@@ -201,6 +241,31 @@ mod tests {
                 headers.insert(ACCEPT, HeaderValue::from_static(accept));
             }
             assert_eq!(accepted(&headers), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn body_is_an_object_and_the_last_of_two_members_counts() {
+        let read = |text: &str| object::<HashMap<String, i32>>(text.as_bytes());
+        assert_eq!(read(r#"{"a":1,"a":2}"#), Ok(HashMap::from([("a".to_owned(), 2)])));
+        for text in ["", " ", "null"] {
+            assert_eq!(read(text), Err(ApiError::Missing("request body")), "{text:?}");
+        }
+        for text in ["[]", "1", "{", r#"{"a":"x"}"#] {
+            assert!(matches!(read(text), Err(ApiError::Malformed(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn slashes_at_the_end_of_a_path_do_not_count() {
+        for (uri, expected) in [
+            ("/subjects/", "/subjects"),
+            ("/subjects//?deleted=true", "/subjects?deleted=true"),
+            ("/subjects/a%2F", "/subjects/a%2F"),
+            ("/", "/"),
+        ] {
+            let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+            assert_eq!(without_trailing_slash(request).uri(), expected);
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use serde_json::Value;
+use aquifer_registry_schema::SchemaIdentity;
+use axum::extract::State;
+use serde_json::{Map, Value};
 
-use super::exchange::{self, Answer, Query, Reply, apart};
+use super::exchange::{self, Answer, Path, Query, Reply, apart};
 use super::subject::describe;
 use super::{App, server};
 use crate::error::ApiError;
@@ -71,7 +72,7 @@ pub(super) async fn by_id(
     let (view, found) = find(&app, &id, &query).await?;
     let text = formatted(view.clone(), found.parent(), found.schema.clone(), &query).await?;
     let schema = &found.schema;
-    let mut answer = serde_json::Map::new();
+    let mut answer = Map::new();
     if let Some(name) = query.text("subject").filter(|name| !name.is_empty()) {
         let name = subject::normalize(name);
         let state = view.state.read();
@@ -83,6 +84,17 @@ pub(super) async fn by_id(
             answer.insert("version".into(), version.into());
         }
     }
+    describe_schema(schema, text, &mut answer);
+    if query.is_set("fetchMaxId") {
+        let highest = view.state.read().id_max(&found.context);
+        answer
+            .insert("maxId".into(), highest.max(view.marks.read().highest(&found.context)).into());
+    }
+    Ok(Answer(Value::Object(answer)))
+}
+
+/// What a schema is, wherever it is registered.
+fn describe_schema(schema: &StoredSchema, text: String, answer: &mut Map<String, Value>) {
     answer.insert("guid".into(), schema.identity.guid().into());
     answer.insert("schemaType".into(), schema.schema_type.clone().into());
     answer.insert("schema".into(), text.into());
@@ -95,11 +107,25 @@ pub(super) async fn by_id(
             answer.insert(name.into(), value.clone());
         }
     }
-    if query.is_set("fetchMaxId") {
-        let highest = view.state.read().id_max(&found.context);
-        answer
-            .insert("maxId".into(), highest.max(view.marks.read().highest(&found.context)).into());
+}
+
+/// The schema with an identity, in whichever context it is.
+pub(super) async fn by_guid(
+    State(app): State<App>,
+    Path(guid): Path<String>,
+    query: Query,
+) -> Reply<Value> {
+    let identity = SchemaIdentity::of_guid(&guid).ok_or(ApiError::SchemaNotFound)?;
+    let mut view = app.store.view()?;
+    let mut found = view.state.read().by_identity(&identity);
+    if found.is_none() {
+        view = app.store.current().await?;
+        found = view.state.read().by_identity(&identity);
     }
+    let (context, schema) = found.ok_or(ApiError::SchemaNotFound)?;
+    let text = formatted(view, format!(":{context}:"), schema.clone(), &query).await?;
+    let mut answer = Map::new();
+    describe_schema(&schema, text, &mut answer);
     Ok(Answer(Value::Object(answer)))
 }
 

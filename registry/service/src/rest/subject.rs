@@ -1,12 +1,12 @@
 //! Subjects and their versions: listing, looking up, registering, deleting.
 
 use aquifer_registry_schema::Reference;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::App;
-use super::exchange::{self, Answer, Body, Query, Reply, apart};
+use super::exchange::{self, Answer, Body, Path, Query, Reply, apart};
 use super::schema::{formatted, ids};
 use crate::decide::{self, Deletion, NewSchema};
 use crate::error::ApiError;
@@ -39,9 +39,7 @@ fn latest() -> i32 {
 
 impl SchemaRequest {
     pub(super) fn into_new(self, name: &str, query: &Query) -> Result<NewSchema, ApiError> {
-        let given =
-            |value: &Value| !value.is_null() && value.as_object().is_none_or(|o| !o.is_empty());
-        if self.rule_set.as_ref().is_some_and(given) {
+        if self.rule_set.as_ref().is_some_and(|rules| !says_nothing(rules)) {
             return Err(ApiError::Unsupported("rule sets are not supported".to_owned()));
         }
         let references = self.references.unwrap_or_default().into_iter();
@@ -64,6 +62,16 @@ impl SchemaRequest {
             id: self.id.filter(|id| *id >= 0),
             normalize: query.is_set("normalize"),
         })
+    }
+}
+
+/// Whether a value holds nothing but empty lists and objects.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(says_nothing),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -123,9 +131,6 @@ pub(super) async fn look_up(
     let new = request.into_new(&name, &query)?;
     let view = app.store.current().await?;
     let lookup = lookup(&query);
-    if !view.state.read().has_subject(&name, lookup) {
-        return Err(ApiError::SubjectNotFound(name));
-    }
     let found = apart(move || decide::look_up(&view, &new, lookup)).await?;
     Ok(Answer(describe(&name, &found, None)))
 }
@@ -237,4 +242,32 @@ pub(super) async fn delete_version(
     let deletion = deletion(&query);
     let decide = move |view: &_| decide::delete_version(view, &name, version, deletion);
     Ok(Answer(app.store.write("Delete Schema Version", decide).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(body: &str) -> Result<NewSchema, ApiError> {
+        let request: SchemaRequest = exchange::object(body.as_bytes())?;
+        request.into_new("s", &Query::default())
+    }
+
+    #[test]
+    fn rule_set_without_rules_is_none() {
+        for rules in ["null", "{}", r#"{"migrationRules":null,"domainRules":[]}"#] {
+            let body = format!(r#"{{"schema":"\"int\"","ruleSet":{rules}}}"#);
+            assert_eq!(new(&body).unwrap().text, "\"int\"", "{rules}");
+        }
+        let rules = r#"{"schema":"\"int\"","ruleSet":{"domainRules":[{"name":"r"}]}}"#;
+        assert!(matches!(new(rules), Err(ApiError::Unsupported(_))));
+    }
+
+    #[test]
+    fn schema_type_defaults_to_avro_and_unknown_members_are_ignored() {
+        for of in ["", r#","schemaType":null"#, r#","schemaType":"""#, r#","more":{"a":[1]}"#] {
+            let body = format!(r#"{{"schema":"\"int\""{of}}}"#);
+            assert_eq!(new(&body).unwrap().schema_type, "AVRO", "{of}");
+        }
+    }
 }

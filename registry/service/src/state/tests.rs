@@ -38,6 +38,17 @@ fn versions_and_ids_follow_the_records() {
 }
 
 #[test]
+fn schema_is_found_by_its_identity_in_any_context() {
+    let state = fold(&(schema(":.c:a", 1, 1, "x") + &schema("a", 1, 7, "x")));
+    let identity = state.by_id(".c", 1).unwrap().identity;
+    let (context, found) = state.by_identity(&identity).unwrap();
+    assert_eq!((context.as_str(), found.id), (".", 7));
+    let tombstone = r#"{"keytype":"SCHEMA","subject":"a","version":1,"magic":1}"#;
+    let state = fold(&(schema(":.c:a", 1, 1, "x") + &schema("a", 1, 7, "x") + tombstone));
+    assert_eq!(state.by_identity(&identity).unwrap().0, ".c");
+}
+
+#[test]
 fn soft_deleted_subject_goes_on_counting_versions() {
     let deleted =
         r#"{"keytype":"DELETE_SUBJECT","subject":"a","magic":0} => {"subject":"a","version":2}"#;
