@@ -9,7 +9,6 @@ use aquifer_tests::{Http, repository, run_script, within};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use reqwest::Method;
-use serde_json::Value;
 
 use crate::{POSTGRES, show};
 

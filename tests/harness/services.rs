@@ -119,6 +119,18 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// A server of its own on that port, with its data in that directory: one that a test may stop and start.
+    pub fn start_own(port: u16, data: &Path) -> Result<Self> {
+        run_script("postgres.sh", &["start", &port.to_string(), &data.display().to_string()])?;
+        Ok(Self { port, database: "postgres".to_owned() })
+    }
+
+    /// Stops a server of its own, as an administrator would.
+    pub fn stop_own(&self, data: &Path) -> Result<()> {
+        run_script("postgres.sh", &["stop", &self.port.to_string(), &data.display().to_string()])?;
+        Ok(())
+    }
+
     /// A new connection.
     pub async fn connect(&self) -> Result<PgConnection> {
         let url = format!("postgres://postgres@127.0.0.1:{}/{}", self.port, self.database);
@@ -171,6 +183,21 @@ impl Elasticsearch {
         let port = port("AQUIFER_TEST_ELASTICSEARCH_PORT", "19200");
         let url = run_script("elasticsearch.sh", &["start", &port])?;
         Ok(Self { http: Http::new(&url), url })
+    }
+
+    /// A server of its own on that port, with its data in that directory: one that a test may stop and start.
+    pub fn start_own(port: u16, data: &Path) -> Result<Self> {
+        let url = run_script(
+            "elasticsearch.sh",
+            &["start", &port.to_string(), &data.display().to_string()],
+        )?;
+        Ok(Self { http: Http::new(&url), url })
+    }
+
+    /// Stops a server of its own.
+    pub fn stop_own(port: u16, data: &Path) -> Result<()> {
+        run_script("elasticsearch.sh", &["stop", &port.to_string(), &data.display().to_string()])?;
+        Ok(())
     }
 
     /// The config of a sink that unwraps change events of the topic and writes them to the index, with more keys over it.

@@ -11,6 +11,7 @@ mod crash;
 mod files;
 mod kafka_tools;
 mod kcat;
+mod outage;
 mod pipeline;
 mod python;
 mod registry;
