@@ -3,17 +3,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 SERVICES=tests/services
-export AQUIFER_TEST_POSTGRES_PORT=${AQUIFER_TEST_POSTGRES_PORT:-15433} AQUIFER_TEST_ELASTICSEARCH_PORT=${AQUIFER_TEST_ELASTICSEARCH_PORT:-19200}
+export TEST_POSTGRES_PORT=${TEST_POSTGRES_PORT:-15433} TEST_ELASTICSEARCH_PORT=${TEST_ELASTICSEARCH_PORT:-19200}
 stop() {
-  $SERVICES/elasticsearch.sh stop "$AQUIFER_TEST_ELASTICSEARCH_PORT" || true
-  $SERVICES/postgres.sh stop "$AQUIFER_TEST_POSTGRES_PORT" || true
+  $SERVICES/elasticsearch.sh stop "$TEST_ELASTICSEARCH_PORT" || true
+  $SERVICES/postgres.sh stop "$TEST_POSTGRES_PORT" || true
 }
 trap stop EXIT
 
 # The downloads and the first start of the services go on beside the build.
 prepare() {
-  $SERVICES/postgres.sh start "$AQUIFER_TEST_POSTGRES_PORT"
-  $SERVICES/elasticsearch.sh start "$AQUIFER_TEST_ELASTICSEARCH_PORT"
+  $SERVICES/postgres.sh start "$TEST_POSTGRES_PORT"
+  $SERVICES/elasticsearch.sh start "$TEST_ELASTICSEARCH_PORT"
   $SERVICES/kafka.sh tool org.apache.kafka.tools.TopicCommand --version
   $SERVICES/python.sh
 } >target/services.log 2>&1

@@ -64,9 +64,9 @@ const OWN: [&str; 8] = [
 impl Config {
     /// Merges every source. `environment` holds the variables that start with `AQUIFER_`.
     pub(crate) fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Config, Error> {
-        let mut faults = Vec::new();
+        let (mut faults, mut notes) = (Vec::new(), Vec::new());
         let mut layers =
-            vec![of_flags(flags, &mut faults), of_environment(environment, &mut faults)];
+            vec![of_flags(flags, &mut faults), of_environment(environment, &mut notes)];
         for path in flags.config.iter().rev() {
             layers.push(file::read(path, &mut faults)?);
         }
@@ -102,7 +102,7 @@ impl Config {
             broker_keys: IndexMap::new(),
             registry_keys: IndexMap::new(),
             connect_keys: IndexMap::new(),
-            notes: Vec::new(),
+            notes,
         };
         for (key, value) in layers.into_iter().flat_map(|layer| layer.keys) {
             config.take_key(&key, value, &mut faults);
@@ -215,7 +215,8 @@ fn of_flags(flags: &Flags, faults: &mut Vec<String>) -> Layer {
     layer
 }
 
-fn of_environment(environment: &[(String, String)], faults: &mut Vec<String>) -> Layer {
+/// A variable that names no setting is only noted: where a service is called aquifer, Kubernetes makes `AQUIFER_PORT` and its like.
+fn of_environment(environment: &[(String, String)], notes: &mut Vec<String>) -> Layer {
     let mut layer = Layer::default();
     for (variable, value) in environment {
         let name = variable.trim_start_matches("AQUIFER_");
@@ -228,8 +229,8 @@ fn of_environment(environment: &[(String, String)], faults: &mut Vec<String>) ->
         } else if let Some(key) = keys::of_variable(name) {
             layer.keys.push((key, value.clone()));
         } else {
-            faults.push(format!(
-                "the environment variable {variable} names no setting{}",
+            notes.push(format!(
+                "the environment variable {variable} names no setting and is ignored{}",
                 nearest::hint(name, keys::variables())
             ));
         }

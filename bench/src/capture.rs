@@ -105,7 +105,13 @@ async fn paused_source(postgres: &Postgres, program: &Aquifer, name: &str) -> Re
         "snapshot.mode": "no_data",
     });
     program.create_connector(name, &config).await?;
-    slot_is(postgres, name, "active").await?;
+    // Streaming, not only being made: a slot is active from the moment at which its making begins.
+    slot_is(
+        postgres,
+        name,
+        "active_pid IN (SELECT pid FROM pg_stat_replication WHERE state = 'streaming')",
+    )
+    .await?;
     program.connect.ok(Method::PUT, &format!("/connectors/{name}/pause"), None).await?;
     slot_is(postgres, name, "NOT active").await
 }

@@ -109,7 +109,7 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a new database; the server is started where it does not run yet.
     pub async fn start() -> Result<Self> {
-        let port = port("AQUIFER_TEST_POSTGRES_PORT", "15433");
+        let port = port("TEST_POSTGRES_PORT", "15433");
         run_script("postgres.sh", &["start", &port])?;
         let postgres = Self { port: port.parse()?, database: unique("it") };
         let mut admin =
@@ -180,7 +180,7 @@ pub struct Elasticsearch {
 impl Elasticsearch {
     /// Starts the server where it does not run yet.
     pub fn start() -> Result<Self> {
-        let port = port("AQUIFER_TEST_ELASTICSEARCH_PORT", "19200");
+        let port = port("TEST_ELASTICSEARCH_PORT", "19200");
         let url = run_script("elasticsearch.sh", &["start", &port])?;
         Ok(Self { http: Http::new(&url), url })
     }

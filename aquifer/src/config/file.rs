@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(layer.own["data-dir"], "/d");
         assert_eq!(
             layer.keys,
-            [("broker.num.partitions", "4"), ("broker.log.flush.mode", "os")]
+            [("broker.log.flush.mode", "os"), ("broker.num.partitions", "4")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
         );
         assert_eq!(faults, ["nope is no setting"]);

@@ -62,10 +62,12 @@ fn a_key_that_nobody_knows_is_refused_with_the_nearest() {
         "no role knows the key num.partition; did you mean num.partitions?",
     );
     check_refused(&["--set", "num.partitions"], &[], "expected key=value");
-    check_refused(
-        &[],
-        &[("AQUIFER_NUM_PARTITION", "4")],
-        "AQUIFER_NUM_PARTITION names no setting; did you mean NUM_PARTITIONS?",
+    let noted = load(&[], &[("AQUIFER_NUM_PARTITION", "4")]).unwrap().notes;
+    assert_eq!(
+        noted,
+        [
+            "the environment variable AQUIFER_NUM_PARTITION names no setting and is ignored; did you mean NUM_PARTITIONS?"
+        ]
     );
 }
 

@@ -3,6 +3,7 @@
 mod bounds;
 mod clients;
 mod frames;
+mod metadata;
 mod records;
 mod wire;
 

@@ -105,6 +105,14 @@ pub(crate) fn config_def() -> &'static ConfigDef {
                 "user:password for the registry.",
             ),
             optional(
+                "ignore.default.for.nullables",
+                ConfigType::Boolean,
+                Some("true"),
+                Importance::Medium,
+                "Whether a null of an optional field with a default is written as null.",
+            )
+            .no_op("a null is always written as null"),
+            optional(
                 "schemas.cache.config",
                 ConfigType::Int,
                 Some("1000"),

@@ -9,8 +9,10 @@ pub(crate) fn whole(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("must be a regular expression without look-around, back-references or possessive quantifiers: {error}"))
 }
 
-/// Java's replacement text (`$1`, `${name}`, `\$`) in the words of the `regex` crate.
-pub(crate) fn replacement(java: &str) -> String {
+/// Java's replacement text (`$1`, `${name}`, `\$`) in the words of the `regex` crate, for a pattern with these groups.
+///
+/// As in Java, `$10` is the first group and a zero where there is no tenth group, and a group that does not exist is an error.
+pub(crate) fn replacement(java: &str, pattern: &Regex) -> Result<String, String> {
     let mut out = String::with_capacity(java.len() + 4);
     let mut chars = java.chars().peekable();
     while let Some(c) = chars.next() {
@@ -18,19 +20,40 @@ pub(crate) fn replacement(java: &str) -> String {
             '\\' => match chars.next() {
                 Some('$') => out.push_str("$$"),
                 Some(other) => out.push(other),
-                None => out.push('\\'),
+                None => return Err("ends with a backslash that escapes nothing".to_owned()),
             },
-            '$' if chars.peek().is_some_and(char::is_ascii_digit) => {
-                out.push_str("${");
-                while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-                    out.push(digit);
+            '$' if chars.next_if_eq(&'{').is_some() => {
+                let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
+                if !pattern.capture_names().flatten().any(|known| known == name) {
+                    return Err(format!("has no group with name {{{name}}}"));
                 }
-                out.push('}');
+                out.push_str(&format!("${{{name}}}"));
+            }
+            '$' => {
+                let digit = |c: &char| c.to_digit(10).and_then(|d| usize::try_from(d).ok());
+                let Some(mut group) = chars.peek().and_then(digit) else {
+                    return Err("has a $ that refers to no group; \\$ stands for a $".to_owned());
+                };
+                chars.next();
+                if group >= pattern.captures_len() {
+                    return Err(format!(
+                        "refers to group {group}, which the pattern does not have"
+                    ));
+                }
+                while let Some(digit) = chars.peek().and_then(digit) {
+                    let longer = group * 10 + digit;
+                    if longer >= pattern.captures_len() {
+                        break;
+                    }
+                    chars.next();
+                    group = longer;
+                }
+                out.push_str(&format!("${{{group}}}"));
             }
             other => out.push(other),
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -40,7 +63,7 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, java: &str, input: &str, expected: &str) {
         let regex = whole(pattern).unwrap();
-        assert_eq!(regex.replace(input, replacement(java).as_str()), expected);
+        assert_eq!(regex.replace(input, replacement(java, &regex).unwrap().as_str()), expected);
     }
 
     #[test]
@@ -49,6 +72,16 @@ mod tests {
         check(r"(.*)-(.*)", "$2_$1x", "a-b", "b_ax");
         check(r"(?<name>.*)", "pre-${name}", "a", "pre-a");
         check(r"a", r"\$1", "a", "$1");
+        check(r"(.*)", "$10-$01-$1x", "a", "a0-a-ax");
+    }
+
+    #[test]
+    fn a_replacement_that_refers_to_nothing_is_refused() {
+        let regex = whole("(?<name>a)(b)").unwrap();
+        for wrong in ["$3", "$", "$x", "${other}", "${1}", r"a\"] {
+            assert!(replacement(wrong, &regex).is_err(), "{wrong}");
+        }
+        assert_eq!(replacement("$2$1$0${name}", &regex).unwrap(), "${2}${1}${0}${name}");
     }
 
     #[test]

@@ -37,7 +37,10 @@ pub(crate) fn config_def() -> &'static ConfigDef {
 pub(crate) fn new(config: &ConfigMap) -> Result<Box<dyn Transform>, ConnectError> {
     let config = parse(config_def(), config)?;
     let regex = java_regex::whole(config.string("regex")).map_err(ConnectError::config)?;
-    let replacement = java_regex::replacement(config.string("replacement"));
+    let text = config.string("replacement");
+    let replacement = java_regex::replacement(text, &regex).map_err(|why| {
+        ConnectError::config(format!("Invalid value {text} for configuration replacement: {why}"))
+    })?;
     Ok(Box::new(RegexRouter { regex, replacement, routes: HashMap::new() }))
 }
 

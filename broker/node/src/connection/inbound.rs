@@ -1,8 +1,8 @@
 //! The receiving half of a connection: bytes in, whole request frames out.
 //!
 //! - A length is checked before anything is allocated for it.
-//! - A large frame gets a buffer of exactly its size, and its bytes count against the node's budget from before the
-//!   allocation until its request is answered; small frames share the read buffer.
+//! - A large frame gets a buffer of exactly its size once its first bytes have come, and its bytes count against the
+//!   node's budget from before the allocation until its request is answered; small frames share the read buffer.
 //! - Does not look into a frame.
 
 use std::io;
@@ -118,7 +118,8 @@ impl Inbound {
             Cut::Incomplete { missing } => missing,
         };
         let length = (self.buffer.len() + missing).saturating_sub(PREFIX_BYTES);
-        if length > SMALL_FRAME_BYTES_MAX {
+        // A length alone takes no memory from others: some of what it announces must have come.
+        if length > SMALL_FRAME_BYTES_MAX && self.buffer.len() >= SMALL_FRAME_BYTES_MAX {
             self.waiting = Some(Waiting { length, permit: self.budget.take(length) });
         }
         Ok(None)

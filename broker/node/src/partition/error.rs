@@ -22,7 +22,9 @@ pub(crate) enum PartitionError {
         max: usize,
     },
     /// A record's timestamp is further from the broker's time than the topic allows.
-    #[error("Timestamp {timestamp} is out of range. The timestamp should be within [{earliest}, {latest}]")]
+    #[error(
+        "Timestamp {timestamp} is out of range. The timestamp should be within [{earliest}, {latest}]"
+    )]
     InvalidTimestamp {
         /// The record's timestamp, milliseconds.
         timestamp: i64,

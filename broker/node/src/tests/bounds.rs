@@ -75,6 +75,23 @@ async fn large_requests_wait_for_their_turn_in_memory() {
 }
 
 #[tokio::test]
+async fn a_large_request_that_never_comes_takes_no_memory_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start_node(dir.path(), &[("queued.max.request.bytes", "1000000")]).await;
+    let mut writer = Wire::connect(&node).await;
+    writer.create("t").await;
+    let mut announcing = Wire::connect(&node).await;
+    // In one piece with a small request, so that the reply to that says that both have come.
+    let small = frame(ApiKey::ApiVersions, 4, 1, &api_versions());
+    announcing.send_bytes(&[&small[..], &[0, 13, 0, 0, 0, 0, 0, 9]].concat()).await;
+    assert_eq!(announcing.receive_id().await, 1);
+    let value = vec![b'x'; 700_000];
+    assert_eq!(writer.produce("t", -1, &batch(&[&value])).await, (0, 0));
+    drop(announcing);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_silent_connection_is_closed_and_a_waiting_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let node = start_node(dir.path(), &[("connections.max.idle.ms", "100")]).await;

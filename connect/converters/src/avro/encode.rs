@@ -76,8 +76,15 @@ fn node(schema: &Schema) -> Node {
             fields.iter().map(|field| (field.name.clone(), node(&field.schema))).collect(),
         ),
     };
-    let union = schema.optional.then_some(if schema.default.is_some() { (1, 0) } else { (0, 1) });
+    let union = schema.optional.then_some(if null_is_first(schema) { (0, 1) } else { (1, 0) });
     Node { step, union, default: schema.default.clone() }
+}
+
+/// Whether null is the first branch of an optional schema's union. A default must fit the first branch, but that of a
+/// struct counts for nothing.
+pub(super) fn null_is_first(schema: &Schema) -> bool {
+    schema.default.as_ref().is_none_or(Value::is_null)
+        || matches!(schema.kind, SchemaKind::Struct(_))
 }
 
 /// Whether a map with such keys is an Avro map.

@@ -13,22 +13,40 @@ use super::decode::Plan;
 
 /// A schema nested deeper is refused.
 const DEPTH_MAX: usize = 128;
+/// A schema with more types, each counted as often as it is used, is refused.
+const TYPES_MAX: usize = 100_000;
 const UNION_NAME: &str = "io.confluent.connect.avro.Union";
 
 type Read = (SchemaRef, Arc<Plan>);
 
 /// The Connect schema of an Avro schema whose references are given, each behind those that it refers to.
 pub(super) fn to_connect(text: &str, references: &[(String, String)]) -> Result<Read, String> {
-    let mut parser = Parser { named: HashMap::new() };
+    let mut parser = Parser { named: HashMap::new(), types: 0, deepest: DEPTH_MAX };
     for (_, text) in references {
         parser.text(text)?;
     }
     parser.text(text)
 }
 
+/// What is left of a depth.
+fn nested(depth: usize, by: usize) -> Result<usize, String> {
+    depth.checked_sub(by).ok_or_else(|| format!("it is nested deeper than {DEPTH_MAX}"))
+}
+
 struct Parser {
     /// By full name; `None` while the type is being read, so that a recursion is met as such.
-    named: HashMap<String, Option<Read>>,
+    named: HashMap<String, Option<Named>>,
+    /// Types so far, each counted as often as it is used: whoever walks the schema meets it that often.
+    types: usize,
+    /// The least depth that was left since the innermost named type began.
+    deepest: usize,
+}
+
+#[derive(Clone)]
+struct Named {
+    read: Read,
+    types: usize,
+    depth: usize,
 }
 
 impl Parser {
@@ -38,12 +56,13 @@ impl Parser {
     }
 
     fn schema(&mut self, json: &Json, namespace: &str, depth: usize) -> Result<Read, String> {
-        let depth =
-            depth.checked_sub(1).ok_or_else(|| format!("it is nested deeper than {DEPTH_MAX}"))?;
+        let depth = nested(depth, 1)?;
+        self.deepest = self.deepest.min(depth);
+        self.count(1)?;
         match json {
             Json::String(name) => match primitive(name) {
                 Some((kind, plan)) => Ok((SchemaBuilder::of(kind).build(), Arc::new(plan))),
-                None => self.reference(name, namespace),
+                None => self.reference(name, namespace, depth),
             },
             Json::Array(branches) => self.union(branches, namespace, depth),
             Json::Object(properties) => self.object(properties, namespace, depth),
@@ -51,15 +70,37 @@ impl Parser {
         }
     }
 
-    fn reference(&self, name: &str, namespace: &str) -> Result<Read, String> {
+    fn count(&mut self, types: usize) -> Result<(), String> {
+        self.types += types;
+        if self.types > TYPES_MAX {
+            return Err(format!("it has more than {TYPES_MAX} types, counted as often as used"));
+        }
+        Ok(())
+    }
+
+    /// Remembers a named type that began with so many types behind it and so much depth left.
+    fn define(&mut self, name: String, read: &Read, types: usize, depth: usize) {
+        let named = Named {
+            read: read.clone(),
+            types: self.types - types,
+            depth: depth.saturating_sub(self.deepest),
+        };
+        self.named.insert(name, Some(named));
+    }
+
+    fn reference(&mut self, name: &str, namespace: &str, depth: usize) -> Result<Read, String> {
         let qualified = if name.contains('.') || namespace.is_empty() {
             name.to_owned()
         } else {
             format!("{namespace}.{name}")
         };
-        let found = self.named.get(&qualified).or_else(|| self.named.get(name));
+        let found = self.named.get(&qualified).or_else(|| self.named.get(name)).cloned();
         match found {
-            Some(Some(read)) => Ok(read.clone()),
+            Some(Some(named)) => {
+                self.deepest = self.deepest.min(nested(depth, named.depth)?);
+                self.count(named.types)?;
+                Ok(named.read)
+            }
             Some(None) => {
                 Err(format!("{qualified} contains itself, which Connect's data model can't hold"))
             }
@@ -86,13 +127,12 @@ impl Parser {
                     .ok_or("a fixed has no size")?;
                 let full_name = full_name(properties, namespace)?.0;
                 let read = finish(SchemaBuilder::bytes(), Plan::Fixed(size), properties);
-                self.named.insert(full_name, Some(read.clone()));
+                self.define(full_name, &read, self.types, self.deepest);
                 return Ok(read);
             }
             "array" => {
                 let items = properties.get("items").ok_or("an array has no items")?;
-                let entries =
-                    items.get("connect.internal.type").and_then(Json::as_str) == Some("MapEntry");
+                let entries = is_map_entry(items, namespace);
                 let (schema, plan) = self.schema(items, namespace, depth)?;
                 match (entries, schema.fields(), &*plan) {
                     (true, [key, value], Plan::Record(fields)) => {
@@ -126,7 +166,7 @@ impl Parser {
             },
             name => match primitive(name) {
                 Some((kind, plan)) => (SchemaBuilder::of(kind), plan),
-                None => return self.reference(name, namespace),
+                None => return self.reference(name, namespace, depth),
             },
         };
         Ok(finish(builder, plan, properties))
@@ -140,6 +180,8 @@ impl Parser {
     ) -> Result<Read, String> {
         let (full_name, namespace) = full_name(properties, namespace)?;
         self.named.insert(full_name.clone(), None);
+        let types = self.types;
+        let outer_deepest = std::mem::replace(&mut self.deepest, depth);
         let fields = properties
             .get("fields")
             .and_then(Json::as_array)
@@ -164,7 +206,8 @@ impl Parser {
             plans.push(plan);
         }
         let read = finish(builder, Plan::Record(plans), properties);
-        self.named.insert(full_name, Some(read.clone()));
+        self.define(full_name, &read, types, depth);
+        self.deepest = self.deepest.min(outer_deepest);
         Ok(read)
     }
 
@@ -187,7 +230,7 @@ impl Parser {
                 .parameter(format!("io.confluent.connect.avro.Enum.{symbol}"), symbol.clone());
         }
         let read = finish(builder, Plan::Enum(symbols), properties);
-        self.named.insert(full_name, Some(read.clone()));
+        self.define(full_name, &read, self.types, self.deepest);
         Ok(read)
     }
 
@@ -216,6 +259,15 @@ impl Parser {
         let builder = if null.is_some() { builder.optional() } else { builder };
         Ok((builder.build(), Arc::new(Plan::Union { branches: plans, fields })))
     }
+}
+
+/// Whether the items of an array are the entries of a map: by Confluent's mark, or by its name for them.
+fn is_map_entry(items: &Json, namespace: &str) -> bool {
+    let Json::Object(properties) = items else { return false };
+    properties.get("type").and_then(Json::as_str) == Some("record")
+        && (properties.get("connect.internal.type").and_then(Json::as_str) == Some("MapEntry")
+            || full_name(properties, namespace)
+                .is_ok_and(|(name, _)| name == "io.confluent.connect.avro.MapEntry"))
 }
 
 /// The field that a branch of a union of several gets: the type's name, without the namespace.

@@ -5,19 +5,22 @@ use std::collections::HashMap;
 use aquifer_connect_api::{ConnectError, Field, Schema, SchemaKind, Value, logical};
 use serde_json::{Map, Value as Json, json};
 
-use super::encode::plain_string;
+use super::encode::{null_is_first, plain_string};
 
 /// The namespace and name of a struct that has none, and of the entries of a map.
 const DEFAULT_NAMESPACE: &str = "io.confluent.connect.avro";
 const DEFAULT_NAME: &str = "ConnectDefault";
 const MAP_ENTRY: &str = "MapEntry";
+/// Parameters that say what Avro's own documentation of a record and of its fields is.
+const RECORD_DOC_PARAMETER: &str = "io.confluent.connect.avro.record.doc";
+const FIELD_DOC_PARAMETER: &str = "io.confluent.connect.avro.field.doc.";
 /// The precision that a decimal has where none is given.
 const DECIMAL_PRECISION: i64 = 64;
 const PRECISION_PARAMETER: &str = "connect.decimal.precision";
 
 /// The Avro text; with `meta_data`, Connect's own names and parameters go into it.
 pub(super) fn from_connect(schema: &Schema, meta_data: bool) -> Result<String, ConnectError> {
-    let mut writer = SchemaText { meta_data, defined: HashMap::new() };
+    let mut writer = SchemaText { meta_data, defined: HashMap::new(), unnamed: Vec::new() };
     Ok(writer.schema(schema)?.to_string())
 }
 
@@ -25,6 +28,8 @@ struct SchemaText<'a> {
     meta_data: bool,
     /// Full name and the fields that it was defined with.
     defined: HashMap<String, &'a [Field]>,
+    /// Structs without a name, in the order in which they got one.
+    unnamed: Vec<&'a Schema>,
 }
 
 impl<'a> SchemaText<'a> {
@@ -33,6 +38,7 @@ impl<'a> SchemaText<'a> {
         Ok(match (schema.optional, &schema.default) {
             (false, _) => base,
             (true, None) => json!(["null", base]),
+            (true, Some(_)) if null_is_first(schema) => json!(["null", base]),
             (true, Some(_)) => json!([base, "null"]),
         })
     }
@@ -96,9 +102,10 @@ impl<'a> SchemaText<'a> {
     }
 
     fn record(&mut self, schema: &'a Schema, fields: &'a [Field]) -> Result<Json, ConnectError> {
-        let full_name = schema
-            .name()
-            .map_or_else(|| format!("{DEFAULT_NAMESPACE}.{DEFAULT_NAME}"), str::to_owned);
+        let full_name = match schema.name() {
+            Some(name) => name.to_owned(),
+            None => self.name_of_unnamed(schema),
+        };
         match self.defined.get(&full_name) {
             Some(known) if *known == fields => return Ok(json!(full_name)),
             Some(_) => {
@@ -109,26 +116,47 @@ impl<'a> SchemaText<'a> {
             None => self.defined.insert(full_name.clone(), fields),
         };
         let mut record = named("record", &full_name);
-        if let Some(doc) = &schema.doc {
-            record.insert("doc".to_owned(), json!(&**doc));
+        if let Some(doc) = schema.parameter(RECORD_DOC_PARAMETER) {
+            record.insert("doc".to_owned(), json!(doc));
         }
-        let fields = fields.iter().map(|field| self.field(field)).collect::<Result<Vec<_>, _>>()?;
+        let doc = |name: &str| schema.parameter(&format!("{FIELD_DOC_PARAMETER}{name}"));
+        let fields =
+            fields.iter().map(|field| self.field(&field.name, &field.schema, doc(&field.name)));
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
         record.insert("fields".to_owned(), Json::Array(fields));
         Ok(Json::Object(record))
     }
 
-    fn field(&mut self, field: &'a Field) -> Result<Json, ConnectError> {
+    /// Structs without a name are numbered from the second on; equal ones are one.
+    fn name_of_unnamed(&mut self, schema: &'a Schema) -> String {
+        let same = |known: &&Schema| known.fields() == schema.fields();
+        let index = self.unnamed.iter().position(same).unwrap_or_else(|| {
+            self.unnamed.push(schema);
+            self.unnamed.len() - 1
+        });
+        let number = if index == 0 { String::new() } else { (index + 1).to_string() };
+        format!("{DEFAULT_NAMESPACE}.{DEFAULT_NAME}{number}")
+    }
+
+    fn field(
+        &mut self,
+        name: &str,
+        schema: &'a Schema,
+        doc: Option<&str>,
+    ) -> Result<Json, ConnectError> {
         let mut properties = Map::new();
-        properties.insert("name".to_owned(), json!(&*field.name));
-        properties.insert("type".to_owned(), self.schema(&field.schema)?);
-        if let Some(doc) = &field.schema.doc {
-            properties.insert("doc".to_owned(), json!(&**doc));
+        properties.insert("name".to_owned(), json!(name));
+        properties.insert("type".to_owned(), self.schema(schema)?);
+        if let Some(doc) = doc {
+            properties.insert("doc".to_owned(), json!(doc));
         }
-        match &field.schema.default {
+        match &schema.default {
+            // A default that is no value of the first branch is none in Avro.
+            Some(default) if !default.is_null() && null_is_first(schema) => {}
             Some(default) => {
-                properties.insert("default".to_owned(), default_json(&field.schema, default));
+                properties.insert("default".to_owned(), default_json(schema, default));
             }
-            None if field.schema.optional => {
+            None if schema.optional => {
                 properties.insert("default".to_owned(), Json::Null);
             }
             None => {}
@@ -145,10 +173,12 @@ impl<'a> SchemaText<'a> {
         let full_name =
             schema.name().map_or_else(|| format!("{DEFAULT_NAMESPACE}.{MAP_ENTRY}"), str::to_owned);
         let mut record = named("record", &full_name);
-        let field = |name: &str, schema: Json| json!({"name": name, "type": schema});
-        let fields = vec![field("key", self.schema(keys)?), field("value", self.schema(values)?)];
+        let fields = vec![self.field("key", keys, None)?, self.field("value", values, None)?];
         record.insert("fields".to_owned(), Json::Array(fields));
-        record.insert("connect.internal.type".to_owned(), json!(MAP_ENTRY));
+        // The default name says it already.
+        if schema.name().is_some() {
+            record.insert("connect.internal.type".to_owned(), json!(MAP_ENTRY));
+        }
         Ok(Json::Object(record))
     }
 }
@@ -230,6 +260,14 @@ fn default_json(schema: &Schema, value: &Value) -> Json {
         Value::Array(values) => {
             let items = if let SchemaKind::Array(items) = &schema.kind { items } else { schema };
             values.iter().map(|value| default_json(items, value)).collect()
+        }
+        Value::Map(entries) if matches!(&schema.kind, SchemaKind::Map(keys, _) if !plain_string(keys)) =>
+        {
+            let SchemaKind::Map(keys, values) = &schema.kind else { return Json::Null };
+            let entry = |(key, value): &(Value, Value)| {
+                json!([default_json(keys, key), default_json(values, value)])
+            };
+            entries.iter().map(entry).collect()
         }
         Value::Map(entries) => {
             let values =

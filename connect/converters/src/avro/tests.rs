@@ -68,11 +68,103 @@ fn a_connect_schema_has_the_avro_text_that_confluent_gives_it() {
         r#"{"name":"tags","type":{"type":"array","items":"string"}},"#,
         r#"{"name":"counts","type":{"type":"map","values":"long"}},"#,
         r#"{"name":"by_number","type":{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","#,
-        r#""fields":[{"name":"key","type":"int"},{"name":"value","type":"boolean"}],"connect.internal.type":"MapEntry"}}}"#,
+        r#""fields":[{"name":"key","type":"int"},{"name":"value","type":"boolean"}]}}}"#,
         r#"],"connect.name":"shop.orders.Value"}],"default":null},{"name":"after","type":["null","shop.orders.Value"],"default":null}],"#,
         r#""connect.name":"shop.orders.Envelope"}"#,
     );
     assert_eq!(schema_text::from_connect(&order(), true).unwrap(), expected);
+}
+
+#[test]
+fn names_docs_and_entries_are_those_of_confluents_converter() {
+    let text = |schema: &Schema| schema_text::from_connect(schema, true).unwrap();
+    let inner = |field: &str| {
+        SchemaBuilder::structure().field(field, SchemaBuilder::int32().build()).build()
+    };
+    let outer = SchemaBuilder::structure()
+        .field("a", inner("x"))
+        .field("b", inner("y"))
+        .field("c", inner("x"))
+        .build();
+    let name =
+        |n: &str| format!(r#""name":"ConnectDefault{n}","namespace":"io.confluent.connect.avro""#);
+    assert_eq!(
+        text(&outer),
+        format!(
+            r#"{{"type":"record",{},"fields":[{{"name":"a","type":{{"type":"record",{},"fields":[{{"name":"x","type":"int"}}]}}}},{{"name":"b","type":{{"type":"record",{},"fields":[{{"name":"y","type":"int"}}]}}}},{{"name":"c","type":"io.confluent.connect.avro.ConnectDefault2"}}]}}"#,
+            name(""),
+            name("2"),
+            name("3")
+        )
+    );
+    let documented = SchemaBuilder::structure()
+        .name("R")
+        .doc("connect")
+        .parameter("io.confluent.connect.avro.record.doc", "avro")
+        .parameter("io.confluent.connect.avro.field.doc.f", "field")
+        .field("f", SchemaBuilder::int32().doc("inner").build())
+        .build();
+    let documented = text(&documented);
+    assert!(
+        documented.starts_with(
+            r#"{"type":"record","name":"R","doc":"avro","fields":[{"name":"f","type":{"type":"int","connect.doc":"inner"},"doc":"field"}],"connect.doc":"connect""#
+        ),
+        "{documented}"
+    );
+    let named = SchemaBuilder::map(
+        SchemaBuilder::string().optional().build(),
+        SchemaBuilder::int32().build(),
+    )
+    .name("a.E")
+    .build();
+    assert_eq!(
+        text(&named),
+        r#"{"type":"array","items":{"type":"record","name":"E","namespace":"a","fields":[{"name":"key","type":["null","string"],"default":null},{"name":"value","type":"int"}],"connect.internal.type":"MapEntry"},"connect.name":"a.E"}"#
+    );
+}
+
+#[test]
+fn default_of_an_optional_struct_is_none_in_avro() {
+    let inner = SchemaBuilder::structure()
+        .name("I")
+        .field("x", SchemaBuilder::int32().build())
+        .optional()
+        .default_value(Value::Struct(vec![Value::Int32(1)]))
+        .build();
+    let schema = SchemaBuilder::structure().name("O").field("i", inner).build();
+    let text = schema_text::from_connect(&schema, false).unwrap();
+    assert_eq!(
+        text,
+        r#"{"type":"record","name":"O","fields":[{"name":"i","type":["null",{"type":"record","name":"I","fields":[{"name":"x","type":"int"}]}]}]}"#
+    );
+    let value = Value::Struct(vec![Value::Struct(vec![Value::Int32(5)])]);
+    let (_, plan) = read_schema::to_connect(&text, &[]).unwrap();
+    assert_eq!(plan.read(&write(&schema, &value)).unwrap(), value);
+}
+
+#[test]
+fn schema_that_unfolds_without_end_is_refused() {
+    let mut types =
+        vec![r#"{"type":"record","name":"D0","fields":[{"name":"x","type":"int"}]}"#.to_owned()];
+    for index in 1..60 {
+        let below = index - 1;
+        types.push(format!(
+            r#"{{"type":"record","name":"D{index}","fields":[{{"name":"a","type":"D{below}"}},{{"name":"b","type":"D{below}"}},{{"name":"c","type":["null","D{below}"]}}]}}"#
+        ));
+    }
+    let error = read_schema::to_connect(&format!("[{}]", types.join(",")), &[]).unwrap_err();
+    assert!(error.contains("counted as often as used"), "{error}");
+    let chain = |index: usize| {
+        let inner = if index == 0 { "int".to_owned() } else { format!("C{}", index - 1) };
+        let text = format!(
+            r#"{{"type":"record","name":"C{index}","fields":[{{"name":"f","type":"{inner}"}}]}}"#
+        );
+        (format!("C{index}"), text)
+    };
+    let references: Vec<(String, String)> = (0..200).map(chain).collect();
+    let error = read_schema::to_connect(&chain(200).1, &references).unwrap_err();
+    assert!(error.contains("nested deeper"), "{error}");
+    assert!(read_schema::to_connect(&chain(50).1, &references[..50]).is_ok());
 }
 
 #[test]

@@ -106,6 +106,68 @@ fn a_null_without_schema_is_a_tombstone() {
 }
 
 #[test]
+fn strings_are_escaped_as_kafka_escapes_them() {
+    let text = encode(SCHEMALESS, None, &Value::string("é\u{2028}\u{7f}/\u{1f600}\u{1b}\t\"\\"));
+    assert_eq!(text, "\"é\u{2028}\u{7f}/\\uD83D\\uDE00\\u001B\\t\\\"\\\\\"");
+    assert_eq!(
+        decode(SCHEMALESS, &text).unwrap().value,
+        Value::string("é\u{2028}\u{7f}/\u{1f600}\u{1b}\t\"\\")
+    );
+}
+
+#[test]
+fn floats_are_printed_as_java_prints_them() {
+    // As Double.toString and Float.toString of JDK 21 answer.
+    for (number, expected) in [
+        (0.0, "0.0"),
+        (-0.0, "-0.0"),
+        (1.0, "1.0"),
+        (-1.5, "-1.5"),
+        (123.456, "123.456"),
+        (1_234_567.0, "1234567.0"),
+        (9_999_999.5, "9999999.5"),
+        (10_000_000.0, "1.0E7"),
+        (1.5e10, "1.5E10"),
+        (0.001, "0.001"),
+        (0.012, "0.012"),
+        (0.000_9, "9.0E-4"),
+        (-1.25e-7, "-1.25E-7"),
+        (f64::MAX, "1.7976931348623157E308"),
+        (f64::MIN_POSITIVE, "2.2250738585072014E-308"),
+    ] {
+        assert_eq!(encode(SCHEMALESS, None, &Value::Float64(number)), expected);
+    }
+    assert_eq!(encode(SCHEMALESS, None, &Value::Float32(0.1)), "0.1");
+    assert_eq!(encode(SCHEMALESS, None, &Value::Float32(1.0e10)), "1.0E10");
+}
+
+#[test]
+fn decimals_of_any_length_and_scale_are_numbers() {
+    let text = |scale: i32, bytes: &[u8]| {
+        let schema = SchemaBuilder::bytes()
+            .name(logical::DECIMAL)
+            .parameter("scale", scale.to_string())
+            .build();
+        encode(
+            &[("schemas.enable", "false"), ("decimal.format", "NUMERIC")],
+            Some(&schema),
+            &Value::Bytes(Bytes::copy_from_slice(bytes)),
+        )
+    };
+    // (2^160 - 1) / 10^3, and its negative.
+    let mut bytes = vec![0xff; 20];
+    bytes.insert(0, 0);
+    assert_eq!(text(3, &bytes), "1461501637330902918203684832716283019655932542.975");
+    let mut negative = vec![0; 20];
+    negative.insert(0, 0xff);
+    *negative.last_mut().unwrap() = 1;
+    assert_eq!(text(3, &negative), "-1461501637330902918203684832716283019655932542.975");
+    assert_eq!(text(-2, &[0x0c]), "12E2");
+    assert_eq!(text(4, &[0xff]), "-0.0001");
+    assert_eq!(text(0, &[]), "0");
+}
+
+#[test]
 fn numeric_decimals_come_back() {
     let numeric: &[(&str, &str)] = &[("decimal.format", "NUMERIC")];
     for bytes in

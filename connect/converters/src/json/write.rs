@@ -49,8 +49,8 @@ impl Writer<'_> {
             Value::Int16(v) => self.number(v),
             Value::Int32(v) => self.number(v),
             Value::Int64(v) => self.number(v),
-            Value::Float32(v) if v.is_finite() => self.number(v),
-            Value::Float64(v) if v.is_finite() => self.number(v),
+            Value::Float32(v) if v.is_finite() => self.fraction(&format!("{v:e}")),
+            Value::Float64(v) if v.is_finite() => self.fraction(&format!("{v:e}")),
             Value::Float32(v) => self.text(&not_finite(f64::from(*v))),
             Value::Float64(v) => self.text(&not_finite(*v)),
             Value::String(text) => self.text(text),
@@ -67,8 +67,61 @@ impl Writer<'_> {
         let _ = serde_json::to_writer((&mut *self.out).writer(), number);
     }
 
+    /// A number in the notation of Java's `Double.toString`, from its shortest digits and exponent.
+    fn fraction(&mut self, scientific: &str) {
+        let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+        let (sign, mantissa) = match mantissa.strip_prefix('-') {
+            Some(mantissa) => ("-", mantissa),
+            None => ("", mantissa),
+        };
+        let exponent: i32 = exponent.parse().unwrap_or_default();
+        let digits = mantissa.replace('.', "");
+        let (whole, fraction, exponent) = match usize::try_from(exponent) {
+            Ok(places) if places < 7 => {
+                let digits = format!("{digits:0<width$}", width = places + 1);
+                let (whole, fraction) = digits.split_at(places + 1);
+                (whole.to_owned(), fraction.to_owned(), String::new())
+            }
+            Err(_) if exponent >= -3 => {
+                let zeros = "0".repeat(usize::try_from(-exponent - 1).unwrap_or_default());
+                ("0".to_owned(), format!("{zeros}{digits}"), String::new())
+            }
+            Ok(_) | Err(_) => {
+                let (whole, fraction) = digits.split_at(1);
+                (whole.to_owned(), fraction.to_owned(), format!("E{exponent}"))
+            }
+        };
+        let fraction = if fraction.is_empty() { "0" } else { &fraction };
+        self.out.put_slice(format!("{sign}{whole}.{fraction}{exponent}").as_bytes());
+    }
+
+    /// A string with the escapes that Kafka's converter uses: a key's bytes decide its partition.
     fn text(&mut self, text: &str) {
-        let _ = serde_json::to_writer((&mut *self.out).writer(), text);
+        self.out.put_u8(b'"');
+        let mut rest = text;
+        while let Some(plain) = rest.find(escaped) {
+            let (before, from) = rest.split_at(plain);
+            self.out.put_slice(before.as_bytes());
+            let mut chars = from.chars();
+            match chars.next() {
+                Some('"') => self.out.put_slice(b"\\\""),
+                Some('\\') => self.out.put_slice(b"\\\\"),
+                Some('\u{8}') => self.out.put_slice(b"\\b"),
+                Some('\t') => self.out.put_slice(b"\\t"),
+                Some('\n') => self.out.put_slice(b"\\n"),
+                Some('\u{c}') => self.out.put_slice(b"\\f"),
+                Some('\r') => self.out.put_slice(b"\\r"),
+                Some(other) => {
+                    for unit in other.encode_utf16(&mut [0; 2]) {
+                        self.out.put_slice(format!("\\u{unit:04X}").as_bytes());
+                    }
+                }
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        self.out.put_slice(rest.as_bytes());
+        self.out.put_u8(b'"');
     }
 
     fn bytes(&mut self, schema: Option<&Schema>, bytes: &[u8]) {
@@ -160,6 +213,11 @@ impl Writer<'_> {
     }
 }
 
+/// Whether a character is not written as it is: control characters, quotes, and what UTF-16 takes two units for.
+fn escaped(c: char) -> bool {
+    c < ' ' || c == '"' || c == '\\' || c > '\u{ffff}'
+}
+
 fn in_field(name: &ByteString, error: ConnectError) -> ConnectError {
     ConnectError::record(format!("field {name}: {error}"))
 }
@@ -172,23 +230,52 @@ fn not_finite(value: f64) -> String {
     }
 }
 
-/// The number that unscaled big-endian bytes are at the schema's scale; `None` where it has more than 38 digits or an odd scale.
+/// The number that unscaled big-endian bytes are at the schema's scale; `None` where the schema has no scale.
 fn decimal_text(schema: &Schema, bytes: &[u8]) -> Option<String> {
-    let scale: usize = schema.parameter("scale")?.parse().ok()?;
-    let unscaled = unscaled(bytes)?;
-    let digits = format!("{:0width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len().checked_sub(scale)?);
-    let sign = if unscaled < 0 { "-" } else { "" };
-    Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
+    let scale: i32 = schema.parameter("scale")?.parse().ok()?;
+    let (negative, digits) = decimal_digits(bytes);
+    let sign = if negative { "-" } else { "" };
+    let Ok(scale) = usize::try_from(scale) else {
+        return Some(format!("{sign}{digits}E{}", i64::from(scale).unsigned_abs()));
+    };
+    if scale == 0 {
+        return Some(format!("{sign}{digits}"));
+    }
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    Some(format!("{sign}{whole}.{fraction}"))
 }
 
-/// Two's complement, big-endian, of at most 16 bytes.
-fn unscaled(bytes: &[u8]) -> Option<i128> {
-    let first = *bytes.first()?;
-    let mut all = if first >= 0x80 { [0xff; 16] } else { [0; 16] };
-    let start = 16_usize.checked_sub(bytes.len())?;
-    all.get_mut(start..)?.copy_from_slice(bytes);
-    Some(i128::from_be_bytes(all))
+/// Whether a number in two's complement, big-endian and of any length, is negative; and its decimal digits.
+fn decimal_digits(bytes: &[u8]) -> (bool, String) {
+    /// What one group of digits counts to.
+    const GROUP: u64 = 1_000_000_000;
+    let negative = bytes.first().is_some_and(|first| *first >= 0x80);
+    let mut magnitude = bytes.to_vec();
+    if negative {
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    // Nine digits each, the lowest group first.
+    let mut groups = vec![0_u64];
+    for byte in magnitude {
+        let mut carry = u64::from(byte);
+        for group in &mut groups {
+            let value = *group * 256 + carry;
+            *group = value % GROUP;
+            carry = value / GROUP;
+        }
+        if carry > 0 {
+            groups.push(carry);
+        }
+    }
+    let mut digits = groups.pop().unwrap_or_default().to_string();
+    for group in groups.iter().rev() {
+        digits.push_str(&format!("{group:09}"));
+    }
+    (negative, digits)
 }
 
 /// The unscaled bytes of a number in plain notation at that scale; `None` where it does not fit.
