@@ -191,6 +191,19 @@ fn sections(
             });
         }
     }
+    let cpu = |side: usize| median(&sides[side].produce[0].cpu_us_per_record);
+    let rate = |side: usize| median(&sides[side].produce[0].records_per_second);
+    section.headline(
+        "produce, 64 KiB batches of 1 KB records, broker CPU per byte ÷ Apache Kafka 4.3 (both without syncs)",
+        &number(cpu(1) / cpu(0)),
+        "≤ 0.5",
+    );
+    section.headline("the same with every acknowledgement synced", &number(cpu(2) / cpu(0)), "");
+    section.headline(
+        "produce, records/s ÷ Apache Kafka 4.3 (both without syncs)",
+        &number(rate(1) / rate(0)),
+        "",
+    );
     let mut other = Section::new(
         "Latency, memory and start beside Apache Kafka",
         "Latency: 2 000 records/s of 1000 bytes over 4 partitions, linger 0, acks=all, from when a record was due until its acknowledgement. Memory: resident set, idle 3 s after the start and after all the load above. Start: from the process's start on an empty, formatted directory until ApiVersions is answered; the broker alone on both sides.",
@@ -201,6 +214,8 @@ fn sections(
     compare(&mut other, "memory idle, MiB", |side| sides[side].idle_mib);
     compare(&mut other, "memory after load, MiB", |side| memory[side]);
     compare(&mut other, "start, ms", |side| if side == 0 { kafka_ready } else { our_ready });
+    let ratio = number(memory[1] / memory[0]);
+    other.headline("broker memory after load ÷ Apache Kafka 4.3", &ratio, "");
     vec![section, other]
 }
 

@@ -77,6 +77,8 @@ pub(crate) async fn measure(
     compare("rows/s", median(&raw), median(&ours));
     compare("CPU µs/row", median(&raw_cpu), median(&our_cpu));
     section.row(&["peak memory of the whole program, MiB", "", &number(peak_mib), ""]);
+    let ratio = number(median(&ours) / median(&raw));
+    section.headline("change capture, rows/s ÷ `pg_recvlogical` to /dev/null", &ratio, "≥ 0.6");
     let topic = rounds.last().map(|name| topic(name)).context("at least one round")?;
     // What is only in the way of the parts that follow.
     for name in &rounds {

@@ -17,6 +17,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    #[cfg(test)]
+    pub(crate) fn of(command: &str, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Self { command: command.to_owned(), lines }
+    }
+
     /// As lines of text.
     pub(crate) fn text(&self) -> String {
         self.lines.join("\n")

@@ -47,7 +47,7 @@ struct Options {
     /// MiB of records to produce and fetch in each round.
     #[arg(long, default_value_t = 400)]
     mebibytes: u32,
-    /// Where to write the report as Markdown [default: docs/benchmarks.md when everything is measured].
+    /// Where to write the report as Markdown [default: docs/benchmarks.md and README when everything is measured].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// First of the ports to use.
@@ -131,11 +131,18 @@ async fn measure(options: Options, folder: &Path) -> Result<()> {
             report.add(section);
         }
     }
-    let everything = options.parts.is_empty();
-    let default = aquifer_tests::repository().join("docs/benchmarks.md");
-    if let Some(path) = options.output.or_else(|| everything.then_some(default)) {
-        std::fs::write(&path, report.markdown()).with_context(|| path.display().to_string())?;
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
         eprintln!("written to {}", path.display());
+        anyhow::Ok(())
+    };
+    if let Some(path) = options.output {
+        write(&path, report.markdown())?;
+    } else if options.parts.is_empty() {
+        let root = aquifer_tests::repository();
+        write(&root.join("docs/benchmarks.md"), report.markdown())?;
+        let readme = root.join("README.md");
+        write(&readme, report.into_readme(&std::fs::read_to_string(&readme)?)?)?;
     }
     Ok(())
 }

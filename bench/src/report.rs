@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use anyhow::{Context as _, Result};
+
 use crate::machine::Machine;
 
 /// A table with a sentence of what was done.
@@ -10,6 +12,7 @@ pub(crate) struct Section {
     how: String,
     head: Vec<String>,
     rows: Vec<Vec<String>>,
+    headlines: Vec<[String; 3]>,
 }
 
 impl Section {
@@ -20,12 +23,18 @@ impl Section {
             how: how.to_owned(),
             head: head.iter().map(|cell| (*cell).to_owned()).collect(),
             rows: Vec::new(),
+            headlines: Vec::new(),
         }
     }
 
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: &[&str]) {
         self.rows.push(cells.iter().map(|cell| (*cell).to_owned()).collect());
+    }
+
+    /// Adds a line to README's table: what, the figure, and the goal where there is one.
+    pub(crate) fn headline(&mut self, what: &str, measured: &str, goal: &str) {
+        self.headlines.push([what, measured, goal].map(str::to_owned));
     }
 
     fn print(&self) {
@@ -91,5 +100,43 @@ impl Report {
             self.machine.text(),
             sections.join("\n")
         )
+    }
+
+    /// README with the figures of this run in its chapter "Measured".
+    pub(crate) fn into_readme(self, readme: &str) -> Result<String> {
+        let (before, rest) =
+            readme.split_once(CHAPTER).context("README has no chapter Measured")?;
+        let after = rest.find("\n## ").map_or("", |at| rest.split_at(at).1);
+        let lines = self.sections.iter().flat_map(|section| &section.headlines);
+        let rows: String = lines
+            .map(|[what, measured, goal]| format!("| {what} | {measured} | {goal} |\n"))
+            .collect();
+        let text = format!(
+            "\nBy `{}`, which measures both sides in one run; all figures and how they were taken are in [docs/benchmarks.md](docs/benchmarks.md).\n{}\n\n\
+             | | measured | goal |\n| --- | ---: | ---: |\n{rows}",
+            self.machine.command,
+            self.machine.text()
+        );
+        Ok(format!("{before}{CHAPTER}{text}{after}"))
+    }
+}
+
+/// The heading of README's table.
+const CHAPTER: &str = "\n## Measured\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readme_gets_the_figures_and_keeps_the_rest() {
+        let mut section = Section::new("t", "h", &["", "x"]);
+        section.headline("rows/s", "7", "≥ 5");
+        let machine = Machine::of("make bench", &["Commit c.", "Machine: m."]);
+        let report = Report { machine, sections: vec![section] };
+        let readme = report.into_readme("# A\n\n## Measured\n\nold\n\n## B\nb\n").unwrap();
+        assert!(readme.starts_with("# A\n\n## Measured\n\nBy `make bench`"), "{readme}");
+        assert!(readme.ends_with("| rows/s | 7 | ≥ 5 |\n\n## B\nb\n"), "{readme}");
+        assert!(!readme.contains("old"), "{readme}");
     }
 }

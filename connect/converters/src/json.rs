@@ -146,6 +146,10 @@ impl Converter for JsonConverter {
         let bad = |error: serde_json::Error| {
             ConnectError::record(format!("a record of topic {topic} is no JSON: {error}"))
         };
+        // Kafka's converter reads nothing at all as null, where no envelope is expected.
+        if !self.schemas && bytes.is_empty() {
+            return Ok(Decoded::default());
+        }
         if !self.schemas {
             let json: serde_json::Value = serde_json::from_slice(bytes).map_err(bad)?;
             return Ok(Decoded { schema: None, value: read::schemaless(json) });

@@ -1,11 +1,12 @@
-//! Hosts the herder: takes commands one after the other, appends what they decide to `connect-configs`, and makes the tasks that
-//! run those that are wanted.
+//! Hosts the herder: takes commands, appends what they decide to `connect-configs`, and makes the tasks that run those that are
+//! wanted.
 //!
 //! - A command is answered when its records are durable and applied.
+//! - Commands that wait for different connectors share one append; those for one connector follow each other.
 //! - What is wanted follows from the herder's state alone; restarts that a user asks for are the one thing kept here.
 //! - A broken reader of the topic is replaced, and the state with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,15 +54,13 @@ pub(crate) struct Restart {
 
 enum Command {
     Decide {
+        connector: String,
         decide: Decide,
         restart: Restart,
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
     /// Whether every task of a connector has ended.
-    Idle {
-        connector: String,
-        reply: oneshot::Sender<bool>,
-    },
+    Idle { connector: String, reply: oneshot::Sender<bool> },
 }
 
 /// Where commands are sent to.
@@ -71,14 +70,16 @@ pub(crate) struct HostHandle {
 }
 
 impl HostHandle {
-    /// Carries out what `decide` decides on the state as it then is, and restarts what is to be restarted.
+    /// Carries out what `decide` decides of a connector on the state as it then is, and restarts what is to be restarted.
     pub(crate) async fn command(
         &self,
+        connector: &str,
         restart: Restart,
         decide: impl FnOnce(&Herder) -> Result<Vec<ConfigRecord>, Refusal> + Send + 'static,
     ) -> Result<(), CommandError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Decide { decide: Box::new(decide), restart, reply };
+        let connector = connector.to_owned();
+        let command = Command::Decide { connector, decide: Box::new(decide), restart, reply };
         self.commands.send(command).await.map_err(|_| CommandError::Stopping)?;
         answer.await.map_err(|_| CommandError::Stopping)?
     }
@@ -170,32 +171,58 @@ impl Host {
         self.configs
     }
 
+    /// Carries out a command, and those that wait behind it.
     async fn handle(&mut self, command: Command) {
-        match command {
-            Command::Decide { decide, restart, reply } => {
-                let decided = decide(&self.herder.read());
-                let result = match decided {
-                    Ok(records) => self.append(&records).await.map_err(CommandError::Write),
-                    Err(refusal) => Err(CommandError::Refused(refusal)),
-                };
-                if result.is_ok() {
-                    if let Some(connector) = &restart.connector {
-                        self.made.remove(connector);
-                    }
-                    for id in restart.tasks {
-                        *self.restarts.entry(id).or_default() += 1;
-                    }
-                    if let Err(error) = self.reconcile().await {
-                        // The loop tries again.
-                        tracing::warn!(error = %error, "task configs could not be written yet");
-                        self.changed.notify_one();
+        let mut first = Some(command);
+        while let Some(command) = first {
+            let (batch, next) = gather(command, &mut self.commands);
+            first = next;
+            self.handle_batch(batch).await;
+        }
+    }
+
+    async fn handle_batch(&mut self, batch: Vec<Command>) {
+        let mut records = Vec::new();
+        let mut decided = Vec::new();
+        for command in batch {
+            match command {
+                Command::Decide { decide, restart, reply, .. } => {
+                    // Decisions on one connector do not look at another.
+                    let decision = decide(&self.herder.read());
+                    match decision {
+                        Ok(new) => {
+                            records.extend(new);
+                            decided.push((restart, reply));
+                        }
+                        Err(refusal) => drop(reply.send(Err(CommandError::Refused(refusal)))),
                     }
                 }
-                let _ = reply.send(result);
+                Command::Idle { connector, reply } => {
+                    let _ = reply.send(self.tasks.idle(&connector));
+                }
             }
-            Command::Idle { connector, reply } => {
-                let _ = reply.send(self.tasks.idle(&connector));
+        }
+        if decided.is_empty() {
+            return;
+        }
+        let result = self.append(&records).await;
+        if result.is_ok() {
+            for (restart, _) in &mut decided {
+                if let Some(connector) = &restart.connector {
+                    self.made.remove(connector);
+                }
+                for id in restart.tasks.drain(..) {
+                    *self.restarts.entry(id).or_default() += 1;
+                }
             }
+            if let Err(error) = self.reconcile().await {
+                // The loop tries again.
+                tracing::warn!(error = %error, "task configs could not be written yet");
+                self.changed.notify_one();
+            }
+        }
+        for (_, reply) in decided {
+            drop(reply.send(result.clone().map_err(CommandError::Write)));
         }
     }
 
@@ -220,18 +247,26 @@ impl Host {
             });
             present.collect()
         };
-        let mut result = Ok(());
+        let (mut records, mut made_now) = (Vec::new(), Vec::new());
         for (name, revision, config, target) in &connectors {
             let made = self.made.get(name).is_some_and(|(made, _)| made == revision);
             if *target == TargetState::Stopped {
                 // Its tasks are made when it is resumed.
                 self.made.remove(name);
             } else if !made {
-                match self.make_tasks(name, config).await {
-                    Ok(trace) => drop(self.made.insert(name.clone(), (*revision, trace))),
-                    Err(error) => result = Err(error),
-                }
+                let trace = match self.make_tasks(name, config).await {
+                    Ok(new) => {
+                        records.extend(new);
+                        None
+                    }
+                    Err(trace) => Some(trace),
+                };
+                made_now.push((name.clone(), (*revision, trace)));
             }
+        }
+        let result = self.append(&records).await;
+        if result.is_ok() {
+            self.made.extend(made_now);
         }
         self.report_connectors(&connectors);
         let wanted = self.wanted();
@@ -244,21 +279,17 @@ impl Host {
         result
     }
 
-    /// Asks the connector for its task configs and writes them if they are new; the answer is what went wrong with that.
+    /// Asks the connector for its task configs; the answer is the records if they are new, or what went wrong.
     async fn make_tasks(
-        &mut self,
+        &self,
         name: &str,
         config: &ConfigMap,
-    ) -> Result<Option<String>, ClientError> {
+    ) -> Result<Vec<ConfigRecord>, String> {
         match task_configs(&self.context, config).await {
-            Ok(configs) => {
-                let records = self.herder.read().decide_tasks(name, configs);
-                self.append(&records).await?;
-                Ok(None)
-            }
+            Ok(configs) => Ok(self.herder.read().decide_tasks(name, configs)),
             Err(error) => {
                 tracing::error!(connector = name, error = %error.trace(), "connector failed");
-                Ok(Some(error.trace()))
+                Err(error.trace())
             }
         }
     }
@@ -360,6 +391,26 @@ impl Host {
     }
 }
 
+/// A command with those that wait behind it, up to the first one for a connector that has one already; that one is next.
+fn gather(
+    first: Command,
+    waiting: &mut mpsc::Receiver<Command>,
+) -> (Vec<Command>, Option<Command>) {
+    let mut connectors = HashSet::new();
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(command) = next {
+        if let Command::Decide { connector, .. } = &command
+            && !connectors.insert(connector.clone())
+        {
+            return (batch, Some(command));
+        }
+        batch.push(command);
+        next = waiting.try_recv().ok();
+    }
+    (batch, None)
+}
+
 fn plugin(context: &WorkerContext, config: &ConfigMap) -> Option<ConnectorPlugin> {
     context.plugins.connector(config.get("connector.class")?)
 }
@@ -432,6 +483,30 @@ async fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_for_different_connectors_go_together_and_those_for_one_in_turn() {
+        let (sender, mut waiting) = mpsc::channel(8);
+        let command = |connector: &str| {
+            let (reply, _) = oneshot::channel();
+            let connector = connector.to_owned();
+            let decide: Decide = Box::new(|_| Ok(Vec::new()));
+            Command::Decide { connector, decide, restart: Restart::default(), reply }
+        };
+        let name = |command: &Command| match command {
+            Command::Decide { connector, .. } | Command::Idle { connector, .. } => {
+                connector.clone()
+            }
+        };
+        for connector in ["b", "c", "b", "a"] {
+            sender.try_send(command(connector)).ok().unwrap();
+        }
+        let (batch, next) = gather(command("a"), &mut waiting);
+        assert_eq!(batch.iter().map(name).collect::<Vec<_>>(), ["a", "b", "c"]);
+        let (batch, next) = gather(next.unwrap(), &mut waiting);
+        assert_eq!(batch.iter().map(name).collect::<Vec<_>>(), ["b", "a"]);
+        assert!(next.is_none());
+    }
 
     #[test]
     fn task_class_is_the_one_that_a_kafka_connect_worker_would_look_for() {

@@ -200,6 +200,8 @@ impl SinkLoop<'_> {
         let mut spans: Vec<Span> = Vec::new();
         let dead = Arc::new(Acks::new());
         for record in records {
+            // A large batch must not keep a thread from the REST, the broker and other tasks for long.
+            tokio::task::coop::consume_budget().await;
             let (topic, partition, next) =
                 (record.topic.clone(), record.partition, record.offset + 1);
             let put = self.convert(record, &dead, &mut batch).await?.then_some(next);

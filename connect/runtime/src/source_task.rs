@@ -261,6 +261,8 @@ impl SourceLoop<'_> {
         let acks = Arc::new(Acks::new());
         let (mut records, mut bytes) = (0, 0);
         for record in batch.records {
+            // A large batch must not keep a thread from the REST, the broker and other tasks for long.
+            tokio::task::coop::consume_budget().await;
             match self.produce_record(record, &acks).await? {
                 Produced::Sent(record_bytes) => {
                     records += 1;

@@ -34,6 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_names_the_name_in_kafkas_words() {
+        let refusal = validate_topic_name("..").unwrap_err().to_string();
+        assert!(refusal.ends_with("'..' is not allowed"), "{refusal}");
+        assert!(!refusal.contains(" or "), "{refusal}");
+    }
+
+    #[test]
     fn names_are_refused_as_kafka_refuses_them() {
         let long = "a".repeat(250);
         for bad in ["", ".", "..", "a b", "ä", "a/b", long.as_str()] {

@@ -103,6 +103,8 @@ fn a_null_without_schema_is_a_tombstone() {
         !converter(&[]).encode("t", &Headers::default(), None, &Value::Null, &mut out).unwrap()
     );
     assert_eq!(decode(&[], r#"{"schema":null,"payload":null}"#).unwrap(), Decoded::default());
+    assert_eq!(decode(SCHEMALESS, "").unwrap(), Decoded::default());
+    assert!(decode(&[], "").is_err());
 }
 
 #[test]

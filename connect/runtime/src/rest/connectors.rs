@@ -73,7 +73,7 @@ pub(crate) async fn create(
     state.checked(&config).await?;
     let (new_name, new_config) = (name.clone(), config);
     let decide = move |herder: &Herder| herder.decide_create(&new_name, new_config, initial);
-    state.host.command(Restart::default(), decide).await?;
+    state.host.command(&name, Restart::default(), decide).await?;
     tracing::info!(connector = name, "connector created");
     created(&state, &name)
 }
@@ -107,7 +107,7 @@ pub(crate) async fn put_config(
     let new = state.herder.read().connector(&name).is_none();
     let key = name.clone();
     let decide = move |herder: &Herder| Ok(herder.decide_config(&key, config));
-    state.host.command(Restart::default(), decide).await?;
+    state.host.command(&name, Restart::default(), decide).await?;
     tracing::info!(connector = name, new, "connector configured");
     if new { created(&state, &name) } else { Ok(info_of(&state, &name)?.into_response()) }
 }
@@ -134,7 +134,7 @@ pub(crate) async fn patch_config(
         herder.existing(&key)?;
         Ok(herder.decide_config(&key, config))
     };
-    state.host.command(Restart::default(), decide).await?;
+    state.host.command(&name, Restart::default(), decide).await?;
     info_of(&state, &name)
 }
 
@@ -144,7 +144,8 @@ pub(crate) async fn remove(
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let key = name.clone();
-    state.host.command(Restart::default(), move |herder| herder.decide_delete(&key)).await?;
+    let decide = move |herder: &Herder| herder.decide_delete(&key);
+    state.host.command(&name, Restart::default(), decide).await?;
     tracing::info!(connector = name, "connector deleted");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -202,8 +203,9 @@ pub(crate) async fn restart(
         let herder = state.herder.read();
         restart_plan(&state, &herder, &name, include_tasks, only_failed)
     };
-    let decide = move |herder: &Herder| herder.decide_restart(&name, include_tasks, only_failed);
-    state.host.command(restart, decide).await?;
+    let key = name.clone();
+    let decide = move |herder: &Herder| herder.decide_restart(&key, include_tasks, only_failed);
+    state.host.command(&name, restart, decide).await?;
     if !include_tasks && !only_failed {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -282,8 +284,9 @@ impl RestState {
     }
 
     async fn target(&self, name: String, target: TargetState) -> Result<(), ApiError> {
-        let decide = move |herder: &Herder| herder.decide_target(&name, target);
-        Ok(self.host.command(Restart::default(), decide).await?)
+        let key = name.clone();
+        let decide = move |herder: &Herder| herder.decide_target(&key, target);
+        Ok(self.host.command(&name, Restart::default(), decide).await?)
     }
 }
 

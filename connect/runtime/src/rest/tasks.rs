@@ -52,7 +52,7 @@ pub(crate) async fn restart(
         }
         Ok(Vec::new())
     };
-    state.host.command(restart, decide).await?;
+    state.host.command(&name, restart, decide).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
