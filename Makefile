@@ -15,7 +15,7 @@ unit:
 	cargo test --locked --workspace --exclude aquifer-tests
 
 lint:
-	cargo fmt --all -- --check && cargo clippy --locked --workspace --all-targets -- -D warnings && cargo test --locked -p aquifer-tests --test tidy
+	cargo fmt --all -- --check && cargo clippy --locked --workspace --all-targets -- -D warnings && cargo test --locked --workspace --test tidy
 
 bench:
 	$(SERVICES)/install.sh test && cargo build --release --locked -p aquifer -p aquifer-bench && target/release/aquifer-bench

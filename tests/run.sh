@@ -20,10 +20,8 @@ prepare() {
 mkdir -p target
 prepare &
 prepared=$!
-cargo build --locked -p aquifer
-cargo test --locked --workspace --no-run
+# One selection of packages for building and running: another would compile many dependencies again, with other features.
+cargo build --locked --workspace --all-targets
 wait "$prepared" || { tail -n 40 target/services.log >&2; echo "error: a service did not start" >&2; exit 1; }
-
-cargo test --locked --workspace --exclude aquifer-tests
-# Each system test starts processes of its own: as many at a time as there are cores.
-cargo test --locked -p aquifer-tests -- --test-threads="$(nproc)"
+# Crates without services first; as many tests at a time as there are cores.
+cargo test --locked --workspace

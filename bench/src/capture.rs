@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 
 use crate::Bench;
-use crate::figures::{median, number};
+use crate::figures::{median, number, range, ratio};
 use crate::process::{cpu_seconds, memory_mib};
 use crate::program::Aquifer;
 use crate::progress::Progress;
@@ -76,8 +76,9 @@ pub(crate) async fn measure(
     };
     compare("rows/s", median(&raw), median(&ours));
     compare("CPU µs/row", median(&raw_cpu), median(&our_cpu));
+    section.row(&["rows/s, slowest and fastest round", &range(&raw), &range(&ours), ""]);
     section.row(&["peak memory of the whole program, MiB", "", &number(peak_mib), ""]);
-    let ratio = number(median(&ours) / median(&raw));
+    let ratio = ratio(&ours, &raw);
     section.headline("change capture, rows/s ÷ `pg_recvlogical` to /dev/null", &ratio, "≥ 0.6");
     let topic = rounds.last().map(|name| topic(name)).context("at least one round")?;
     // What is only in the way of the parts that follow.

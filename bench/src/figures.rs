@@ -13,6 +13,19 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The smallest and the largest value: how much a median hides.
+pub(crate) fn range(values: &[f64]) -> String {
+    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{} – {}", number(smallest), number(largest))
+}
+
+/// The ratio of two medians, and the smallest and largest ratio of the rounds that were taken side by side.
+pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> String {
+    let rounds: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+    format!("{} (rounds {})", number(median(ours) / median(theirs)), range(&rounds))
+}
+
 /// The value below which that many per cent of the times lie, in milliseconds.
 pub(crate) fn percentile_ms(times: &mut [Duration], percent: usize) -> f64 {
     times.sort_unstable();
@@ -49,6 +62,8 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());
+        assert_eq!(range(&[3.0, 1.0, 2.0]), "1.00 – 3.00");
+        assert_eq!(ratio(&[1.0, 3.0], &[2.0, 2.0]), "1.00 (rounds 0.50 – 1.50)");
     }
 
     #[test]

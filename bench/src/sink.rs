@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::Bench;
-use crate::figures::{median, number};
+use crate::figures::{median, number, range, ratio};
 use crate::process::cpu_seconds;
 use crate::program::Aquifer;
 use crate::progress::Progress;
@@ -78,7 +78,8 @@ pub(crate) async fn measure(
         &number(median(&ours)),
         &number(median(&ours) / median(&raw)),
     ]);
-    let ratio = number(median(&ours) / median(&raw));
+    section.row(&["docs/s, slowest and fastest round", &range(&raw), &range(&ours), ""]);
+    let ratio = ratio(&ours, &raw);
     section.headline("Elasticsearch sink, docs/s ÷ its own bulk requests sent alone", &ratio, "");
     section.row(&["CPU of the whole program, µs/doc", "", &number(median(&our_cpu)), ""]);
     Ok(section)
