@@ -16,6 +16,10 @@ const EVERY: Duration = Duration::from_millis(50);
 const FIRST_ID: i32 = 1_000_000;
 /// Ids of the data set from here on are deleted; those below are updated.
 const DELETED_FROM: i32 = 100_000;
+/// `$1` is the first id, `$2` how many rows, `$3` the name that is followed into the index.
+const INSERT: &str = "INSERT INTO places SELECT n, $3, 'XX', '', '', n / 1e6, n / 1e5 FROM generate_series($1, $1 + $2 - 1) n";
+const UPDATE: &str = "UPDATE places SET name = $3 WHERE id >= $1 AND id < $1 + $2";
+const DELETE: &str = "DELETE FROM places WHERE id >= $1 AND id < $1 + $2";
 /// How often a document is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -27,6 +31,18 @@ pub(crate) struct Measured {
     pub(crate) samples: usize,
     pub(crate) p50_ms: u64,
     pub(crate) p99_ms: u64,
+}
+
+/// The three statements as a user would type them, with the values of one time.
+pub(crate) fn examples() -> [String; 3] {
+    let rows = ROWS_EACH.to_string();
+    let typed = |statement: &str, first: i32| {
+        statement
+            .replace("$1", &first.to_string())
+            .replace("$2", &rows)
+            .replace("$3", "'a new name'")
+    };
+    [typed(INSERT, FIRST_ID), typed(UPDATE, 1), typed(DELETE, DELETED_FROM)]
 }
 
 /// Changes rows for that long; one row of every statement is followed into the index.
@@ -44,31 +60,18 @@ pub(crate) async fn measure(stage: &Stage, length: Duration) -> Result<Measured>
             3 => {
                 // Rows of the data set, so that it is known that they are in the index.
                 let first = DELETED_FROM + tick * ROWS_EACH;
-                measured.deletes += change(
-                    &mut connection,
-                    "DELETE FROM places WHERE id >= $1 AND id < $1 + $2",
-                    first,
-                    "",
-                )
-                .await?;
+                measured.deletes += change(&mut connection, DELETE, first, "").await?;
                 followed.push(follow(stage, first, None));
             }
             1 => {
                 let name = format!("changed-{tick}");
                 let first = 1 + tick * ROWS_EACH;
-                measured.updates += change(
-                    &mut connection,
-                    "UPDATE places SET name = $3 WHERE id >= $1 AND id < $1 + $2",
-                    first,
-                    &name,
-                )
-                .await?;
+                measured.updates += change(&mut connection, UPDATE, first, &name).await?;
                 followed.push(follow(stage, first, Some(name)));
             }
             _ => {
                 let name = format!("new-{tick}");
-                let insert = "INSERT INTO places SELECT n, $3, 'XX', '', '', n / 1e6, n / 1e5 FROM generate_series($1, $1 + $2 - 1) n";
-                measured.inserts += change(&mut connection, insert, id, &name).await?;
+                measured.inserts += change(&mut connection, INSERT, id, &name).await?;
                 followed.push(follow(stage, id, Some(name)));
             }
         }

@@ -113,6 +113,10 @@ async fn snapshot(stage: &Stage, table: i64) -> Result<()> {
 /// Inserts, updates and deletes at 1 000 rows a second, with the latency of some of them measured.
 async fn live_changes(stage: &Stage) -> Result<latency::Measured> {
     show::heading("live changes: inserts, updates and deletes at 1 000 rows a second");
+    for statement in latency::examples() {
+        show::command(&format!("psql {POSTGRES} -c \"{statement}\""));
+    }
+    show::say("… and so on, twenty times a second");
     let measured = latency::measure(stage, Duration::from_secs(15)).await?;
     show::say(&format!(
         "{} inserts, {} updates, {} deletes committed",

@@ -27,3 +27,15 @@ async fn a_group_whose_members_come_and_go_reads_everything_in_order() -> Result
     assert_eq!(printed.trim(), "ok");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_static_member_that_restarts_takes_over_at_once() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let aquifer = Aquifer::start(directory.path(), Options::default()).await?;
+    let printed = python(
+        &repository().join("tests/data/confluent_kafka_static.py"),
+        &[&aquifer.addresses.kafka],
+    )?;
+    assert_eq!(printed.trim(), "ok");
+    Ok(())
+}
