@@ -363,7 +363,7 @@ fn read_offsets(fs: &dyn FileSystem, path: &Path) -> Result<OffsetMap, LogError>
 mod tests {
     use super::*;
     use crate::fs::RealFileSystem;
-    use crate::test_support::plain;
+    use crate::test_support::{plain, stamped};
 
     fn open(path: &Path, node_id: i32) -> Result<DataDir, LogError> {
         let identity =
@@ -379,7 +379,7 @@ mod tests {
         let dir = open(path, 1).unwrap();
         assert!(!dir.was_clean());
         let (mut log, _) = dir.open_log("t", 0, [1; 16], LogConfig::default(), 0).unwrap();
-        log.stage(plain(3), 0, 0).unwrap();
+        log.stage(stamped(plain(3)), 0, 0).unwrap();
         log.write_staged(0).unwrap();
         let ends = OffsetMap::from([(("t".to_owned(), 0), log.write_derived().unwrap())]);
         dir.save(ends.clone(), ends).unwrap();
@@ -415,7 +415,7 @@ mod tests {
             let config = LogConfig { segment_bytes: 1, ..LogConfig::default() };
             let (mut log, _) = dir.open_log("t", 0, [1; 16], config.clone(), 0).unwrap();
             for _ in 0..4 {
-                log.stage(plain(3), 0, 0).unwrap();
+                log.stage(stamped(plain(3)), 0, 0).unwrap();
                 log.write_staged(0).unwrap();
             }
             drop((log, dir));

@@ -17,8 +17,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aquifer_broker_protocol::batch::BatchHeader;
-use bytes::Bytes;
+use aquifer_broker_protocol::batch::{BatchHeader, StampedBatch};
 
 use crate::epoch_cache::EpochCache;
 use crate::file_cache::FileCache;
@@ -63,7 +62,7 @@ pub struct Log {
     pub(crate) log_end: i64,
     pub(crate) producers: ProducerState,
     pub(crate) epochs: EpochCache,
-    pub(crate) staged: Vec<(BatchHeader, Bytes)>,
+    pub(crate) staged: Vec<(BatchHeader, StampedBatch)>,
     pub(crate) unsynced: Unsynced,
     /// Whether derived state on disk lags behind the records.
     pub(crate) derived_dirty: bool,

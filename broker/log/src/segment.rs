@@ -10,8 +10,8 @@ use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aquifer_broker_protocol::batch::BatchHeader;
-use bytes::Bytes;
+use aquifer_broker_protocol::batch::{BatchHeader, StampedBatch};
+use smallvec::SmallVec;
 
 use crate::file_cache::{FileCache, FileKey};
 use crate::fs::{File, OpenHow};
@@ -196,11 +196,11 @@ impl Segment {
     /// Writes batches behind the last one, in one call. After an error the file may hold a part of them.
     pub(crate) fn append(
         &mut self,
-        batches: &[(BatchHeader, Bytes)],
+        batches: &[(BatchHeader, StampedBatch)],
         config: &LogConfig,
     ) -> Result<(), LogError> {
-        let mut slices: Vec<IoSlice<'_>> =
-            batches.iter().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+        let mut slices: SmallVec<[IoSlice<'_>; 8]> =
+            batches.iter().flat_map(|(_, batch)| batch.pieces().map(IoSlice::new)).collect();
         let start = self.size;
         self.file()?.write_all_at(&mut slices, start).map_err(LogError::io("write", &self.path))?;
         for (header, _) in batches {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aquifer_broker_protocol::batch::{
-    BatchBuilder, BatchHeader, BatchOptions, NewRecord, RecordBatch,
+    BatchBuilder, BatchHeader, BatchOptions, NewRecord, RecordBatch, StampedBatch,
 };
 use bytes::BytesMut;
 
@@ -62,9 +62,14 @@ pub(crate) fn open(
     Log::open(files, PathBuf::from("/data/t-0"), [7; 16], config, known, 1000)
 }
 
+/// The batch as a log takes it.
+pub(crate) fn stamped(batch: BytesMut) -> StampedBatch {
+    StampedBatch::new(&batch.freeze(), 0).unwrap()
+}
+
 /// Appends one batch and returns what it got.
 pub(crate) fn append(log: &mut Log, batch: BytesMut, epoch: i32) -> Result<Staged, LogError> {
-    let staged = log.stage(batch, epoch, 1000)?;
+    let staged = log.stage(stamped(batch), epoch, 1000)?;
     log.write_staged(1000)?;
     Ok(staged)
 }

@@ -9,6 +9,7 @@
 mod append;
 mod error;
 mod look_up;
+mod pace;
 mod set;
 mod tail;
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod error;
 mod header;
 mod patch;
 mod record;
+mod stamped;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,8 @@ pub use builder::{BatchBuilder, BatchOptions, NewRecord};
 pub use error::BatchError;
 pub use header::{BatchHeader, Compression, TimestampType};
 pub use patch::{set_base_offset_and_epoch, set_log_append_time};
-pub use record::{Header, Headers, Record, Records};
+pub use record::{Header, Headers, Record, Records, Survey};
+pub use stamped::StampedBatch;
 
 /// Bytes from the start of a batch to its first record.
 pub const HEADER_BYTES: usize = 61;
@@ -188,7 +190,7 @@ impl<'a> RecordBatch<'a> {
         }
         match self.compression() {
             Compression::None => {
-                record::walk(&self.header, self.record_bytes(), record::Deltas::Rising)
+                record::walk(&self.header, self.record_bytes(), record::Deltas::Rising).map(drop)
             }
             Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd => {
                 Ok(())
@@ -197,11 +199,11 @@ impl<'a> RecordBatch<'a> {
     }
 
     /// Like [`Self::validate_framing`], and what only a producer must keep: at least one record, and offset deltas
-    /// 0, 1, 2 … without a gap.
+    /// 0, 1, 2 … without a gap. Returns what was seen on the way; nothing of a compressed batch.
     ///
     /// # Errors
     /// The first thing that does not fit.
-    pub fn validate_produced(&self) -> Result<(), BatchError> {
+    pub fn validate_produced(&self) -> Result<Option<Survey>, BatchError> {
         if self.header.record_count == 0 {
             return Err(BatchError::RecordCount {
                 declared: 0,
@@ -213,10 +215,10 @@ impl<'a> RecordBatch<'a> {
         }
         match self.compression() {
             Compression::None => {
-                record::walk(&self.header, self.record_bytes(), record::Deltas::Dense)
+                record::walk(&self.header, self.record_bytes(), record::Deltas::Dense).map(Some)
             }
             Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd => {
-                Ok(())
+                Ok(None)
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Appending: offsets first, then one write for many batches.
 
-use aquifer_broker_protocol::batch::{RecordBatch, set_base_offset_and_epoch};
-use bytes::{Bytes, BytesMut};
+use aquifer_broker_protocol::batch::{BatchHeader, StampedBatch};
 
 use super::Log;
 use crate::LogError;
@@ -27,14 +26,14 @@ pub enum Staged {
 }
 
 /// A batch as it lies in the log now.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct WrittenBatch {
     /// The first record's offset.
     pub base_offset: i64,
     /// The offset after the last record.
     pub next_offset: i64,
-    /// The bytes, as written.
-    pub bytes: Bytes,
+    /// The batch, as written.
+    pub batch: StampedBatch,
 }
 
 impl Log {
@@ -42,18 +41,15 @@ impl Log {
     /// Nothing is written until `write_staged`.
     pub fn stage(
         &mut self,
-        mut batch: BytesMut,
+        mut batch: StampedBatch,
         leader_epoch: i32,
         now_ms: i64,
     ) -> Result<Staged, LogError> {
         self.usable()?;
-        let (parsed, rest) =
-            RecordBatch::parse(&batch).map_err(|err| LogError::InvalidBatch(err.to_string()))?;
-        let mut header = *parsed.header();
-        if !rest.is_empty() || header.last_offset_delta < 0 {
+        let mut header = batch.header().map_err(|err| LogError::InvalidBatch(err.to_string()))?;
+        if header.last_offset_delta < 0 {
             return Err(LogError::InvalidBatch(format!(
-                "{} bytes follow, last offset delta is {}",
-                rest.len(),
+                "last offset delta is {}",
                 header.last_offset_delta
             )));
         }
@@ -64,13 +60,14 @@ impl Log {
             });
         }
         let base_offset = self.log_end;
-        set_base_offset_and_epoch(&mut batch, base_offset, leader_epoch)
+        batch
+            .set_base_offset_and_epoch(base_offset, leader_epoch)
             .map_err(|err| LogError::InvalidBatch(err.to_string()))?;
         header.base_offset = base_offset;
         header.partition_leader_epoch = leader_epoch;
         self.producers.stage(&header, now_ms);
         self.log_end = header.next_offset();
-        self.staged.push((header, batch.freeze()));
+        self.staged.push((header, batch));
         Ok(Staged::New { base_offset, last_offset: header.last_offset() })
     }
 
@@ -90,17 +87,17 @@ impl Log {
         }
         Ok(staged
             .into_iter()
-            .map(|(header, bytes)| WrittenBatch {
+            .map(|(header, batch)| WrittenBatch {
                 base_offset: header.base_offset,
                 next_offset: header.next_offset(),
-                bytes,
+                batch,
             })
             .collect())
     }
 
     fn write_batches(
         &mut self,
-        staged: &[(aquifer_broker_protocol::batch::BatchHeader, Bytes)],
+        staged: &[(BatchHeader, StampedBatch)],
         now_ms: i64,
     ) -> Result<(), LogError> {
         let mut rest = staged;
@@ -121,7 +118,7 @@ impl Log {
                     break;
                 }
                 count += 1;
-                bytes += batch.len() as u64;
+                bytes += batch.size_bytes() as u64;
             }
             let (now, later) = rest.split_at(count.max(1));
             active.append(now, &self.config)?;

@@ -9,7 +9,7 @@ use super::{Log, Staged};
 use crate::fs::FileSystem;
 use crate::fs::simulated::{Crash, Random, Simulated};
 use crate::producer_state::SequenceCheck;
-use crate::test_support::{Sequence, append, batch, header, open, plain, read_all, sync};
+use crate::test_support::{Sequence, append, batch, header, open, plain, read_all, stamped, sync};
 use crate::{LogConfig, LogError};
 
 struct Run {
@@ -43,7 +43,8 @@ impl Run {
             });
             let value_bytes = usize::try_from(self.random.below(120)).unwrap();
             let mut bytes = batch(sequence, &timestamps, value_bytes);
-            let Staged::New { base_offset, .. } = log.stage(bytes.clone(), epoch, 1000)? else {
+            let Staged::New { base_offset, .. } = log.stage(stamped(bytes.clone()), epoch, 1000)?
+            else {
                 panic!("a new batch is not a duplicate");
             };
             aquifer_broker_protocol::batch::set_base_offset_and_epoch(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Log, Staged, TimestampOffset};
 use crate::fs::simulated::Simulated;
 use crate::fs::{FileSystem, OpenHow};
-use crate::test_support::{append, batch, header, open, plain, read_all, sync};
+use crate::test_support::{append, batch, header, open, plain, read_all, stamped, sync};
 use crate::{LogConfig, LogError};
 
 fn fs() -> Simulated {
@@ -113,7 +113,7 @@ fn segments_roll_by_size_and_reads_go_on_in_the_next() {
     assert_eq!(read_all(&log).unwrap().len(), 20);
     // One write of many batches rolls as it goes.
     for _ in 0..20 {
-        log.stage(plain(1), 0, 1000).unwrap();
+        log.stage(stamped(plain(1)), 0, 1000).unwrap();
     }
     log.write_staged(1000).unwrap();
     assert_eq!(read_all(&log).unwrap().len(), 40);

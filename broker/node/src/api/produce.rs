@@ -137,7 +137,10 @@ async fn queue_topic(
                                 .to_owned(),
                         ),
                     }),
-                    Some(records) => partition.enqueue(records, how).await.map_err(Refusal::from),
+                    Some(records) => partition
+                        .enqueue_within(records, ctx.body.len(), how)
+                        .await
+                        .map_err(Refusal::from),
                 },
             },
         };

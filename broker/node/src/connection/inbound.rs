@@ -35,13 +35,19 @@ impl RequestBudget {
         Self { permits: Arc::new(Semaphore::new(permits_max as usize)), permits_max }
     }
 
-    /// Takes the memory of one frame. A frame larger than the whole budget takes all of it.
+    /// Takes the memory of one frame where it is free. A frame larger than the whole budget takes all of it.
+    fn take_now(&self, frame_bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_many_owned(self.permits_for(frame_bytes)).ok()
+    }
+
+    /// Waits for the memory of one frame.
     fn take(&self, frame_bytes: usize) -> BoxFuture<'static, Option<OwnedSemaphorePermit>> {
-        let permits = u32::try_from(frame_bytes.div_ceil(PERMIT_BYTES))
-            .unwrap_or(u32::MAX)
-            .min(self.permits_max);
-        let semaphore = self.permits.clone();
+        let (semaphore, permits) = (self.permits.clone(), self.permits_for(frame_bytes));
         Box::pin(async move { semaphore.acquire_many_owned(permits).await.ok() })
+    }
+
+    fn permits_for(&self, frame_bytes: usize) -> u32 {
+        u32::try_from(frame_bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(self.permits_max)
     }
 }
 
@@ -120,7 +126,12 @@ impl Inbound {
         let length = (self.buffer.len() + missing).saturating_sub(PREFIX_BYTES);
         // A length alone takes no memory from others: some of what it announces must have come.
         if length > SMALL_FRAME_BYTES_MAX && self.buffer.len() >= SMALL_FRAME_BYTES_MAX {
-            self.waiting = Some(Waiting { length, permit: self.budget.take(length) });
+            match self.budget.take_now(length) {
+                Some(permit) => self.begin_large(length, permit),
+                None => {
+                    self.waiting = Some(Waiting { length, permit: self.budget.take(length) });
+                }
+            }
         }
         Ok(None)
     }

@@ -22,8 +22,8 @@ use crate::partition::FileRange;
 const COPIED_RANGE_BYTES_MAX: u32 = 32 * 1024;
 /// How much of a file is looked at, and sent, at a time, bytes.
 const CHUNK_BYTES: u32 = 512 * 1024;
-/// The distance between two looks whether a page is in memory, bytes; the kernel reads ahead in steps not smaller.
-const PROBE_BYTES: u32 = 32 * 1024;
+/// The distance between two looks whether a page is in memory, bytes: what the kernel reads ahead at a time by default.
+const PROBE_BYTES: u32 = 128 * 1024;
 /// Pieces of one vectored write; the kernel takes 1024.
 const SLICES_MAX: usize = 64;
 

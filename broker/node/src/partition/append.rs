@@ -1,4 +1,8 @@
-//! Appending to a partition: checked and queued by whoever asks, written by the partition's append thread.
+//! Appending to a partition: checked by whoever asks, and written by them too when nobody is before them and the disk
+//! takes writes without a wait; otherwise queued, and written by the partition's append thread.
+//!
+//! - Offsets are given out in the order of the calls, whoever writes.
+//! - A handler that finds the disk slow pays for it once: for a while everything goes to the append thread.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -7,12 +11,15 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use aquifer_broker_log::{Log, LogError, Staged, WrittenBatch};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::validation::Batches;
 use super::waiting::Reply;
 use super::{
-    Acks, AppendHow, Appended, FlushMode, Origin, Partition, PartitionError, tail, validation,
+    Acks, AppendHow, Appended, FlushMode, Origin, Partition, PartitionError, Slot, tail, validation,
 };
 
 #[derive(Debug, Default)]
@@ -20,11 +27,13 @@ pub(super) struct AppendQueue {
     pub(super) pending: VecDeque<QueuedAppend>,
     /// Whether the partition is in the queue of its append thread.
     scheduled: bool,
+    /// Those who took appends out of the queue, or past it, and have not written them all yet.
+    writing: u32,
 }
 
 #[derive(Debug)]
 pub(super) struct QueuedAppend {
-    batches: Vec<BytesMut>,
+    batches: Batches,
     acks: Acks,
     log_append_time_ms: i64,
     pub(super) reply: Reply,
@@ -60,11 +69,13 @@ impl Future for PendingAppend {
 }
 
 impl Partition {
-    /// Checks `records`, waits for room and queues them in call order; await the result for the reply.
-    /// A connection that pipelines awaits this before it takes its next request, and the reply later.
-    pub(crate) async fn enqueue(
+    /// Checks `records`, which lie in a buffer of `buffer_bytes`, waits for room and writes or queues them in call order;
+    /// await the result for the reply. A connection that pipelines awaits this before it takes its next request, and the
+    /// reply later.
+    pub(crate) async fn enqueue_within(
         self: &Arc<Self>,
         records: Bytes,
+        buffer_bytes: usize,
         how: AppendHow,
     ) -> Result<PendingAppend, PartitionError> {
         if self.is_gone() {
@@ -72,7 +83,7 @@ impl Partition {
         }
         let config = self.config.load_full();
         let now_ms = self.shared.clock.now_ms();
-        let batches = validation::validate(&records, how, &config, now_ms)?;
+        let batches = validation::validate(&records, buffer_bytes, how, &config, now_ms)?;
         let bytes = records.len();
         drop(records);
         if how.origin == Origin::Client {
@@ -88,15 +99,29 @@ impl Partition {
             reply,
             room,
         };
-        self.queue_append(append)?;
+        self.hand_in(append)?;
         Ok(PendingAppend { reply: receiver, partition: Arc::clone(self) })
     }
 
-    fn queue_append(self: &Arc<Self>, append: QueuedAppend) -> Result<(), PartitionError> {
+    /// Writes the append when that takes no wait, or queues it.
+    fn hand_in(self: &Arc<Self>, append: QueuedAppend) -> Result<(), PartitionError> {
         let mut queue = self.queue.lock();
         // Under the lock: whoever sets `gone` empties the queue after it.
         if self.is_gone() {
             return Err(self.gone_error());
+        }
+        let began = self.shared.clock.instant();
+        if queue.writing == 0
+            && queue.pending.is_empty()
+            && self.shared.pace.is_quick(began)
+            && let Some(slot) = self.slot.try_lock()
+            && matches!(&*slot, Slot::Open(log) if log.is_on_disk())
+        {
+            queue.writing += 1;
+            drop(queue);
+            self.append_all(VecDeque::from([append]), slot);
+            self.shared.pace.note(began, self.shared.clock.instant());
+            return Ok(());
         }
         queue.pending.push_back(append);
         let wake = !std::mem::replace(&mut queue.scheduled, true);
@@ -105,6 +130,16 @@ impl Partition {
             self.lane.appends.push(Arc::clone(self));
         }
         Ok(())
+    }
+
+    /// `enqueue_within`, for records that have a buffer to themselves.
+    pub(crate) async fn enqueue(
+        self: &Arc<Self>,
+        records: Bytes,
+        how: AppendHow,
+    ) -> Result<PendingAppend, PartitionError> {
+        let buffer_bytes = records.len();
+        self.enqueue_within(records, buffer_bytes, how).await
     }
 
     /// `enqueue`, then the reply.
@@ -121,22 +156,35 @@ impl Partition {
         let pending = {
             let mut queue = self.queue.lock();
             queue.scheduled = false;
+            queue.writing += 1;
             std::mem::take(&mut queue.pending)
         };
-        let mut staged = Vec::with_capacity(pending.len());
-        let written = match self.write(pending, &mut staged) {
-            Ok(written) => written,
-            Err(err) => {
-                for append in staged {
-                    // Whoever asked may be gone; so with the other replies.
-                    let _ = append.reply.send(Err(err.clone()));
-                }
-                return;
-            }
-        };
-        let bytes: usize = written.iter().map(|batch| batch.bytes.len()).sum();
-        if bytes > 0 {
+        self.append_all(pending, self.slot.lock());
+    }
+
+    /// Writes appends that were counted in `writing`, and replies to what needs no sync.
+    fn append_all(
+        self: &Arc<Self>,
+        pending: VecDeque<QueuedAppend>,
+        mut slot: MutexGuard<'_, Slot>,
+    ) {
+        let mut staged = SmallVec::with_capacity(pending.len());
+        let written = self.write(pending, &mut slot, &mut staged);
+        let bytes: usize = written.iter().flatten().map(|written| written.batch.size_bytes()).sum();
+        let written = written.map(|written| {
+            // Before anybody else can write: the tail is in order.
             tail::push(&self.me, &self.tail, &self.shared.tails, written);
+        });
+        drop(slot);
+        self.queue.lock().writing -= 1;
+        if let Err(err) = written {
+            for append in staged {
+                // Whoever asked may be gone; so with the other replies.
+                let _ = append.reply.send(Err(err.clone()));
+            }
+            return;
+        }
+        if bytes > 0 {
             self.shared.note_written(bytes);
             match self.shared.flush_mode {
                 FlushMode::Commit => self.schedule_sync(),
@@ -150,11 +198,11 @@ impl Partition {
     fn write(
         &self,
         pending: VecDeque<QueuedAppend>,
-        staged: &mut Vec<StagedAppend>,
+        slot: &mut MutexGuard<'_, Slot>,
+        staged: &mut SmallVec<[StagedAppend; 1]>,
     ) -> Result<Vec<WrittenBatch>, PartitionError> {
         let now_ms = self.shared.clock.now_ms();
-        let mut slot = self.slot.lock();
-        let mut log = self.open_log(&mut slot);
+        let mut log = self.open_log(slot);
         let epoch = self.leader_epoch();
         for append in pending {
             let QueuedAppend { batches, acks, log_append_time_ms, reply, room } = append;
@@ -171,7 +219,7 @@ impl Partition {
     }
 
     /// Replies to what needs no sync, and puts the rest on the list.
-    fn answer(&self, staged: Vec<StagedAppend>) {
+    fn answer(&self, staged: SmallVec<[StagedAppend; 1]>) {
         let log_start_offset = self.log_start.load(Ordering::Acquire);
         let mut replies = Vec::with_capacity(staged.len());
         {
@@ -218,12 +266,7 @@ impl Partition {
 }
 
 /// Stages one request's batches; the reply covers all of them.
-fn stage_all(
-    log: &mut Log,
-    batches: Vec<BytesMut>,
-    epoch: i32,
-    now_ms: i64,
-) -> Result<Staged, LogError> {
+fn stage_all(log: &mut Log, batches: Batches, epoch: i32, now_ms: i64) -> Result<Staged, LogError> {
     let mut covered: Option<Staged> = None;
     for batch in batches {
         let staged = log.stage(batch, epoch, now_ms)?;

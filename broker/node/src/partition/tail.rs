@@ -1,7 +1,8 @@
 //! Recent appends in memory: what consumers at the end of a partition read.
 //!
 //! - One budget for all partitions; past it the oldest append goes, wherever it is.
-//! - Chunks of a partition follow each other without a gap, and hold whole batches.
+//! - Chunks of a partition follow each other without a gap, and hold whole batches: one large one, whose records lie in
+//!   the buffer they were received in, or several small ones, put together.
 
 use std::collections::VecDeque;
 use std::sync::Weak;
@@ -11,6 +12,7 @@ use aquifer_broker_log::WrittenBatch;
 use aquifer_broker_protocol::batch::BatchHeader;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use smallvec::{SmallVec, smallvec};
 
 use super::{LogSlice, Partition};
 
@@ -60,12 +62,42 @@ impl TailBudget {
 struct Chunk {
     base_offset: i64,
     next_offset: i64,
+    /// The header of a chunk that is one batch; empty where `bytes` are whole batches.
+    head: Bytes,
     bytes: Bytes,
+    /// What `bytes` keep allocated.
+    held_bytes: usize,
 }
 
 impl Chunk {
+    fn single(batch: WrittenBatch) -> Self {
+        let WrittenBatch { base_offset, next_offset, batch } = batch;
+        let held_bytes = batch.buffer_bytes();
+        let [head, bytes] = batch.into_pieces();
+        Self { base_offset, next_offset, head, bytes, held_bytes }
+    }
+
+    fn joined(batches: &[WrittenBatch]) -> Option<Self> {
+        let (first, last) = (batches.first()?, batches.last()?);
+        let held_bytes = batches.iter().map(|written| written.batch.size_bytes()).sum();
+        let mut joined = BytesMut::with_capacity(held_bytes);
+        let pieces = batches.iter().flat_map(|written| written.batch.pieces());
+        pieces.for_each(|piece| joined.extend_from_slice(piece));
+        Some(Self {
+            base_offset: first.base_offset,
+            next_offset: last.next_offset,
+            head: Bytes::new(),
+            bytes: joined.freeze(),
+            held_bytes,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.bytes.len()
+    }
+
     fn cost(&self) -> usize {
-        self.bytes.len() + CHUNK_OVERHEAD_BYTES
+        self.head.len() + self.held_bytes + CHUNK_OVERHEAD_BYTES
     }
 }
 
@@ -82,7 +114,7 @@ pub(crate) fn push(
     budget: &TailBudget,
     written: Vec<WrittenBatch>,
 ) {
-    for chunk in join_small(written) {
+    for chunk in chunks(written) {
         let cost = chunk.cost();
         if cost > budget.bytes_max {
             continue;
@@ -99,41 +131,24 @@ pub(crate) fn push(
     }
 }
 
-fn join_small(written: Vec<WrittenBatch>) -> Vec<Chunk> {
-    let mut chunks: Vec<Chunk> = Vec::with_capacity(written.len().min(16));
-    let mut small: Vec<WrittenBatch> = Vec::new();
-    let mut small_bytes = 0;
-    let flush = |small: &mut Vec<WrittenBatch>, chunks: &mut Vec<Chunk>| {
-        let (Some(first), Some(last)) = (small.first(), small.last()) else { return };
-        let (base_offset, next_offset) = (first.base_offset, last.next_offset);
-        let bytes = if small.len() == 1 {
-            first.bytes.clone()
-        } else {
-            let mut joined =
-                BytesMut::with_capacity(small.iter().map(|batch| batch.bytes.len()).sum());
-            small.iter().for_each(|batch| joined.extend_from_slice(&batch.bytes));
-            joined.freeze()
-        };
-        chunks.push(Chunk { base_offset, next_offset, bytes });
-        small.clear();
-    };
-    for batch in written {
-        if batch.bytes.len() >= SMALL_BATCH_BYTES
-            || small_bytes + batch.bytes.len() > JOINED_CHUNK_BYTES_MAX
-        {
-            flush(&mut small, &mut chunks);
-            small_bytes = 0;
+fn chunks(written: Vec<WrittenBatch>) -> impl Iterator<Item = Chunk> {
+    let mut written = written.into_iter().peekable();
+    let is_small = |written: &WrittenBatch| written.batch.size_bytes() < SMALL_BATCH_BYTES;
+    std::iter::from_fn(move || {
+        let first = written.next()?;
+        if !is_small(&first) {
+            return Some(Chunk::single(first));
         }
-        small_bytes += batch.bytes.len();
-        let alone = batch.bytes.len() >= SMALL_BATCH_BYTES;
-        small.push(batch);
-        if alone {
-            flush(&mut small, &mut chunks);
-            small_bytes = 0;
+        let mut bytes = first.batch.size_bytes();
+        let mut small: SmallVec<[WrittenBatch; 8]> = smallvec![first];
+        while let Some(next) = written.next_if(|next| {
+            is_small(next) && bytes + next.batch.size_bytes() <= JOINED_CHUNK_BYTES_MAX
+        }) {
+            bytes += next.batch.size_bytes();
+            small.push(next);
         }
-    }
-    flush(&mut small, &mut chunks);
-    chunks
+        Chunk::joined(&small)
+    })
 }
 
 impl Tail {
@@ -150,31 +165,40 @@ impl Tail {
     pub(crate) fn read(&self, from: i64, bytes_max: usize, limit: i64) -> Option<Vec<LogSlice>> {
         let first = self.chunks.partition_point(|chunk| chunk.next_offset <= from);
         let chunk = self.chunks.get(first).filter(|chunk| chunk.base_offset <= from)?;
-        let start = batch_start(&chunk.bytes, from)?;
-        let mut slices: Vec<Bytes> = Vec::new();
+        let start = if chunk.head.is_empty() { batch_start(&chunk.bytes, from)? } else { 0 };
+        let mut slices: SmallVec<[Bytes; 8]> = SmallVec::new();
         let mut total = 0;
         for (at, chunk) in self.chunks.iter().enumerate().skip(first) {
             if chunk.base_offset >= limit || (total >= bytes_max && total > 0) {
                 break;
             }
-            let rest = if at == first { chunk.bytes.slice(start..) } else { chunk.bytes.clone() };
+            let start = if at == first { start } else { 0 };
             let room = bytes_max.saturating_sub(total);
-            let whole = rest.len() <= room && chunk.next_offset <= limit;
-            let end = if whole { rest.len() } else { batches_end(&rest, room, limit, total == 0) };
-            if end == 0 {
-                break;
+            if chunk.next_offset <= limit && chunk.len() - start <= room
+                || (!chunk.head.is_empty() && total == 0)
+            {
+                total += chunk.len() - start;
+                if !chunk.head.is_empty() {
+                    slices.push(chunk.head.clone());
+                }
+                slices.push(chunk.bytes.slice(start..));
+                continue;
             }
-            total += end;
-            slices.push(rest.slice(..end));
-            if end < rest.len() {
-                break;
+            if chunk.head.is_empty() {
+                let rest = chunk.bytes.slice(start..);
+                let end = batches_end(&rest, room, limit, total == 0);
+                total += end;
+                if end > 0 {
+                    slices.push(rest.slice(..end));
+                }
             }
+            break;
         }
         Some(joined(slices, total))
     }
 }
 
-fn joined(slices: Vec<Bytes>, total: usize) -> Vec<LogSlice> {
+fn joined(slices: SmallVec<[Bytes; 8]>, total: usize) -> Vec<LogSlice> {
     if slices.len() > SLICES_MAX && total / slices.len() < SMALL_BATCH_BYTES {
         let mut joined = BytesMut::with_capacity(total);
         slices.iter().for_each(|slice| joined.extend_from_slice(slice));

@@ -471,7 +471,8 @@ async fn offsets_are_found_by_time_and_epoch() {
 
 /// What a batch of a client is answered with.
 fn check(records: &[u8], config: &PartitionConfig, expected: Option<ErrorCode>) {
-    let result = validation::validate(records, ALL, config, NOW_MS);
+    let records = Bytes::copy_from_slice(records);
+    let result = validation::validate(&records, records.len(), ALL, config, NOW_MS);
     assert_eq!(result.as_ref().err().map(PartitionError::code), expected, "{result:?}");
 }
 
@@ -538,14 +539,16 @@ fn timestamps_are_put_right() {
     wrong[35..43].copy_from_slice(&5_i64.to_be_bytes());
     let crc = RecordBatch::parse(&wrong).unwrap().0.computed_crc();
     wrong[17..21].copy_from_slice(&crc.to_be_bytes());
-    let fixed = validation::validate(&wrong, ALL, &config, NOW_MS).unwrap();
-    let (fixed, _) = RecordBatch::parse(&fixed[0]).unwrap();
+    let fixed = validation::validate(&wrong.freeze(), 0, ALL, &config, NOW_MS).unwrap();
+    let fixed = fixed[0].pieces().concat();
+    let (fixed, _) = RecordBatch::parse(&fixed).unwrap();
     fixed.verify_crc().unwrap();
     assert_eq!(fixed.max_timestamp(), NOW_MS);
 
     let stamping = PartitionConfig { log_append_time: true, ..config };
-    let stamped = validation::validate(&plain("a"), ALL, &stamping, NOW_MS + 9).unwrap();
-    let (stamped, _) = RecordBatch::parse(&stamped[0]).unwrap();
+    let stamped = validation::validate(&plain("a"), 0, ALL, &stamping, NOW_MS + 9).unwrap();
+    let stamped = stamped[0].pieces().concat();
+    let (stamped, _) = RecordBatch::parse(&stamped).unwrap();
     stamped.verify_crc().unwrap();
     assert_eq!(
         (stamped.max_timestamp(), stamped.timestamp_type()),

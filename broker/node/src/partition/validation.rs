@@ -1,21 +1,24 @@
 //! What a batch must be before it may enter a log.
 //!
 //! - An uncompressed batch is walked record by record; a compressed one is taken by its header.
-//! - What passes is copied once, so that the request's buffer is free and the batch can be stamped in place.
+//! - A batch gets a header of its own, so that it can be stamped; its records are copied only where keeping them would
+//!   keep much more than them in memory.
 //!
 //! Producers' sequences are checked when the batch gets its offset, by the log.
 
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::batch::{
-    BatchError, Compression, RecordBatch, TimestampType, set_log_append_time,
+    BatchError, RecordBatch, StampedBatch, Survey, TimestampType,
 };
-use bytes::BytesMut;
+use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::{AppendHow, Origin, PartitionConfig, PartitionError};
 
-/// Where a batch has its largest timestamp and its checksum.
-const MAX_TIMESTAMP_AT: std::ops::Range<usize> = 35..43;
-const CRC_AT: std::ops::Range<usize> = 17..21;
+/// Smaller records are cheaper to copy than to keep the buffer of.
+const KEPT_BYTES_MIN: usize = 16 << 10;
+/// Records that are less than this part of their buffer are copied out of it.
+const KEPT_PART_MIN: usize = 4;
 /// The timestamp of a record without one.
 const NO_TIMESTAMP: i64 = -1;
 
@@ -31,14 +34,18 @@ impl From<BatchError> for PartitionError {
     }
 }
 
-/// Checks records and copies them, batch by batch.
+/// The batches of one append: one, unless a machine of the broker made it.
+pub(crate) type Batches = SmallVec<[StampedBatch; 1]>;
+
+/// Checks records, batch by batch. `buffer_bytes` is what stays allocated for as long as a part of `records` is kept.
 pub(crate) fn validate(
-    records: &[u8],
+    records: &Bytes,
+    buffer_bytes: usize,
     how: AppendHow,
     config: &PartitionConfig,
     now_ms: i64,
-) -> Result<Vec<BytesMut>, PartitionError> {
-    let batches = match how.origin {
+) -> Result<Batches, PartitionError> {
+    let mut batches: Batches = match how.origin {
         Origin::Client => {
             let (batch, rest) = parse_one(records)?;
             if !rest.is_empty() {
@@ -47,35 +54,35 @@ pub(crate) fn validate(
                 ));
             }
             let fixed = check_client_batch(&batch, config, now_ms)?;
-            let mut copy = BytesMut::from(batch.bytes());
+            let mut stamped = StampedBatch::new(records, buffer_bytes)?;
             if let Some(max_timestamp) = fixed {
-                set_max_timestamp(&mut copy, max_timestamp)?;
+                stamped.set_max_timestamp(max_timestamp)?;
             }
-            vec![copy]
+            smallvec![stamped]
         }
         Origin::Coordinator => RecordBatch::parse_all(records)
             .map(|batch| {
                 let batch = batch?;
                 batch.validate_framing()?;
-                Ok(BytesMut::from(batch.bytes()))
+                Ok(StampedBatch::new(&records.slice_ref(batch.bytes()), buffer_bytes)?)
             })
-            .collect::<Result<Vec<_>, PartitionError>>()?,
+            .collect::<Result<_, PartitionError>>()?,
     };
     if batches.is_empty() {
         return Err(PartitionError::InvalidRecord(
             "expected a record batch, got no bytes".to_owned(),
         ));
     }
-    if !config.log_append_time || how.origin == Origin::Coordinator {
-        return Ok(batches);
+    for batch in &mut batches {
+        if batch.size_bytes() < KEPT_BYTES_MIN || batch.size_bytes() < buffer_bytes / KEPT_PART_MIN
+        {
+            batch.detach();
+        }
+        if config.log_append_time && how.origin == Origin::Client {
+            batch.set_log_append_time(now_ms)?;
+        }
     }
-    batches
-        .into_iter()
-        .map(|mut batch| {
-            set_log_append_time(&mut batch, now_ms)?;
-            Ok(batch)
-        })
-        .collect()
+    Ok(batches)
 }
 
 fn parse_one(records: &[u8]) -> Result<(RecordBatch<'_>, &[u8]), PartitionError> {
@@ -100,7 +107,7 @@ fn check_client_batch(
         });
     }
     batch.verify_crc()?;
-    batch.validate_produced()?;
+    let survey = batch.validate_produced()?;
     if batch.is_control() {
         return Err(PartitionError::InvalidRecord(
             "clients may not write control batches".to_owned(),
@@ -121,53 +128,43 @@ fn check_client_batch(
     if batch.timestamp_type() == TimestampType::LogAppendTime {
         return Err(PartitionError::InvalidTimestampType);
     }
-    check_records(batch, config, now_ms)
+    check_records(batch, survey, config, now_ms)
 }
 
 fn check_records(
     batch: &RecordBatch<'_>,
+    survey: Option<Survey>,
     config: &PartitionConfig,
     now_ms: i64,
 ) -> Result<Option<i64>, PartitionError> {
-    let limits = (!config.log_append_time).then(|| {
+    let in_limits = |timestamp: i64| {
         let earliest = now_ms.saturating_sub(config.timestamp_before_max_ms);
-        (earliest, now_ms.saturating_add(config.timestamp_after_max_ms))
-    });
-    let in_limits = |timestamp: i64| match limits {
-        Some((earliest, latest))
-            if timestamp != NO_TIMESTAMP && !(earliest..=latest).contains(&timestamp) =>
-        {
-            Err(PartitionError::InvalidTimestamp { timestamp, earliest, latest })
+        let latest = now_ms.saturating_add(config.timestamp_after_max_ms);
+        if config.log_append_time || (earliest..=latest).contains(&timestamp) {
+            return Ok(());
         }
-        _ => Ok(()),
+        Err(PartitionError::InvalidTimestamp { timestamp, earliest, latest })
     };
-    if batch.compression() != Compression::None {
-        in_limits(batch.max_timestamp())?;
+    // Of a compressed batch only the header can be believed.
+    let Some(Survey { timestamps, first_keyless }) = survey else {
+        if batch.max_timestamp() != NO_TIMESTAMP {
+            in_limits(batch.max_timestamp())?;
+        }
         return Ok(None);
+    };
+    if config.log.cleanup_compact
+        && let Some(record) = first_keyless
+    {
+        return Err(PartitionError::InvalidRecord(format!(
+            "record {record} has no key, which a compacted topic needs"
+        )));
     }
     let mut max_timestamp = NO_TIMESTAMP;
-    for record in batch.records()? {
-        let record = record?;
-        if config.log.cleanup_compact && record.key.is_none() {
-            return Err(PartitionError::InvalidRecord(format!(
-                "record {} has no key, which a compacted topic needs",
-                record.offset_delta
-            )));
-        }
-        in_limits(record.timestamp_ms)?;
-        max_timestamp = max_timestamp.max(record.timestamp_ms);
+    if let Some((smallest, largest)) = timestamps {
+        in_limits(smallest)?;
+        in_limits(largest)?;
+        max_timestamp = max_timestamp.max(largest);
     }
+    // Look-ups by time trust the header, so that a producer's wrong one is put right, as Kafka does.
     Ok((max_timestamp != batch.max_timestamp()).then_some(max_timestamp))
-}
-
-/// Look-ups by time trust the header, so that a producer's wrong one is put right, as Kafka does.
-fn set_max_timestamp(batch: &mut BytesMut, max_timestamp: i64) -> Result<(), PartitionError> {
-    if let Some(place) = batch.get_mut(MAX_TIMESTAMP_AT) {
-        place.copy_from_slice(&max_timestamp.to_be_bytes());
-    }
-    let crc = RecordBatch::parse(batch)?.0.computed_crc();
-    if let Some(place) = batch.get_mut(CRC_AT) {
-        place.copy_from_slice(&crc.to_be_bytes());
-    }
-    Ok(())
 }

@@ -5,9 +5,9 @@ use super::{BatchError, CRC_START, HEADER_BYTES, RecordBatch};
 
 const BASE_OFFSET_AT: usize = 0;
 const LEADER_EPOCH_AT: usize = 12;
-const CRC_AT: usize = 17;
-const ATTRIBUTES_AT: usize = 21;
-const MAX_TIMESTAMP_AT: usize = 35;
+pub(super) const CRC_AT: usize = 17;
+pub(super) const ATTRIBUTES_AT: usize = 21;
+pub(super) const MAX_TIMESTAMP_AT: usize = 35;
 
 /// Gives the batch at the start of `bytes` its place in the partition. The checksum does not cover these fields.
 ///
@@ -41,7 +41,7 @@ pub fn set_log_append_time(bytes: &mut [u8], log_append_time_ms: i64) -> Result<
     put(bytes, CRC_AT, &crc.to_be_bytes())
 }
 
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Result<(), BatchError> {
+pub(super) fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Result<(), BatchError> {
     let remaining = bytes.len() as u64;
     match bytes.get_mut(at..at + value.len()) {
         Some(place) => {

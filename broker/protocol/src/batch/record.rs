@@ -6,6 +6,9 @@ use super::{BatchError, BatchHeader, TimestampType};
 use crate::error::ProtocolError;
 use crate::primitive::Reader;
 
+/// The timestamp of a record without one.
+const NO_TIMESTAMP: i64 = -1;
+
 /// One record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record<'a> {
@@ -197,12 +200,32 @@ pub(super) enum Deltas {
     Rising,
 }
 
+/// What a walk over the records of a batch saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    /// The smallest and the largest timestamp of records that have one (which is not -1), in milliseconds.
+    pub timestamps: Option<(i64, i64)>,
+    /// The offset delta of the first record without a key.
+    pub first_keyless: Option<i32>,
+}
+
 /// Reads all records and checks what stands around them.
-pub(super) fn walk(header: &BatchHeader, bytes: &[u8], deltas: Deltas) -> Result<(), BatchError> {
+pub(super) fn walk(
+    header: &BatchHeader,
+    bytes: &[u8],
+    deltas: Deltas,
+) -> Result<Survey, BatchError> {
     let mut records = Records::new(header, bytes);
     let mut previous: i32 = -1;
+    let (mut first_keyless, mut smallest, mut largest) = (None, i64::MAX, i64::MIN);
     for (index, record) in (0_u32..).zip(records.by_ref()) {
-        let delta = record?.offset_delta;
+        let Record { offset_delta: delta, timestamp_ms, key, .. } = record?;
+        if timestamp_ms != NO_TIMESTAMP {
+            (smallest, largest) = (smallest.min(timestamp_ms), largest.max(timestamp_ms));
+        }
+        if key.is_none() && first_keyless.is_none() {
+            first_keyless = Some(delta);
+        }
         let wrong = |expected| BatchError::OffsetDelta { index, delta, expected };
         match deltas {
             Deltas::Dense if i64::from(delta) != i64::from(index) => {
@@ -218,5 +241,7 @@ pub(super) fn walk(header: &BatchHeader, bytes: &[u8], deltas: Deltas) -> Result
         }
         previous = delta;
     }
-    records.check_end()
+    records.check_end()?;
+    let timestamps = (smallest <= largest).then_some((smallest, largest));
+    Ok(Survey { timestamps, first_keyless })
 }

@@ -12,13 +12,19 @@ use super::Partitions;
 use crate::partition::{FlushMode, Partition, PartitionError, Slot};
 use crate::writer;
 
-/// A checkpoint after so many bytes, so that little has to be read again after a crash.
-pub(super) const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// A checkpoint after so many bytes, so that little has to be read again after a crash. Where nothing else syncs, a
+/// checkpoint costs a sync of everything, so that there are fewer.
+pub(super) const fn checkpoint_bytes(flush_mode: FlushMode) -> u64 {
+    match flush_mode {
+        FlushMode::Commit => 64 << 20,
+        FlushMode::Os => 1 << 30,
+    }
+}
 /// How often the keeper looks around.
 const TICK: Duration = Duration::from_secs(1);
 /// A checkpoint after so many milliseconds where everything is synced anyway.
 const CHECKPOINT_COMMIT_MS: i64 = 5_000;
-/// Where nothing else syncs, a checkpoint costs a sync of everything, so that there are fewer.
+/// A checkpoint after so many milliseconds where nothing else syncs.
 const CHECKPOINT_OS_MS: i64 = 30_000;
 
 /// How the keeper's thread is woken and ended.
@@ -70,6 +76,7 @@ pub(super) fn start(partitions: &Arc<Partitions>, retention_check_ms: i64) -> st
     let weak: Weak<Partitions> = Arc::downgrade(partitions);
     let shared = Arc::clone(&partitions.shared);
     let (mut checkpoint_at, mut retention_at) = (shared.clock.now_ms(), shared.clock.now_ms());
+    let bytes = checkpoint_bytes(shared.flush_mode);
     let interval_ms = match shared.flush_mode {
         FlushMode::Commit => CHECKPOINT_COMMIT_MS,
         FlushMode::Os => CHECKPOINT_OS_MS,
@@ -82,9 +89,7 @@ pub(super) fn start(partitions: &Arc<Partitions>, retention_check_ms: i64) -> st
                 let now_ms = shared.clock.now_ms();
                 partitions.watch_free_space();
                 let written = shared.written_bytes.load(Ordering::Relaxed);
-                if written >= CHECKPOINT_BYTES
-                    || now_ms.saturating_sub(checkpoint_at) >= interval_ms
-                {
+                if written >= bytes || now_ms.saturating_sub(checkpoint_at) >= interval_ms {
                     checkpoint_at = now_ms;
                     if let Err(err) = partitions.checkpoint() {
                         tracing::error!(error = %err, "checkpoint failed");

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::keeper::{self, Keeper};
 use super::{PartitionsSettings, recovery};
 use crate::clock::Clock;
+use crate::partition::pace::Pace;
 use crate::partition::tail::TailBudget;
 use crate::partition::{FlushMode, PartitionError, TopicPartition};
 
@@ -23,6 +24,8 @@ pub(in crate::partition) struct Shared {
     pub(in crate::partition) clock: Clock,
     pub(in crate::partition) flush_mode: FlushMode,
     pub(in crate::partition) tails: TailBudget,
+    /// Whether handlers may write.
+    pub(in crate::partition) pace: Pace,
     pub(super) room: Arc<Semaphore>,
     room_max: u32,
     pub(super) free_bytes_min: u64,
@@ -41,6 +44,7 @@ impl Shared {
         let room_max = u32::try_from(room_units).unwrap_or(u32::MAX);
         Self {
             data_dir,
+            pace: Pace::new(settings.clock.instant()),
             clock: settings.clock,
             flush_mode: settings.flush_mode,
             tails: TailBudget::new(settings.tail_cache_bytes_max),
@@ -82,8 +86,9 @@ impl Shared {
 
     /// Counts towards the next checkpoint.
     pub(in crate::partition) fn note_written(&self, bytes: usize) {
+        let due = keeper::checkpoint_bytes(self.flush_mode);
         let before = self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if before < keeper::CHECKPOINT_BYTES && before + bytes as u64 >= keeper::CHECKPOINT_BYTES {
+        if before < due && before + bytes as u64 >= due {
             self.keeper.wake();
         }
     }
