@@ -23,7 +23,7 @@ use crate::partition::{Partitions, PartitionsSettings};
 /// Bytes of appends that may wait for the disk, over all partitions: half a second of a fast disk.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of recent appends that are kept in memory for readers at the end of their logs.
-const TAIL_CACHE_BYTES_MAX: usize = 64 << 20;
+const TAIL_CACHE_BYTES_MAX: usize = 32 << 20;
 /// Below this much free space produce is refused, bytes: the rest of the node needs room to stop cleanly.
 const FREE_BYTES_MIN: u64 = 256 << 20;
 /// Threads that append; more do not make one disk faster.
