@@ -4,9 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 SERVICES=tests/services
 export TEST_POSTGRES_PORT=${TEST_POSTGRES_PORT:-15433} TEST_ELASTICSEARCH_PORT=${TEST_ELASTICSEARCH_PORT:-19200}
+export TEST_KAFKA_PORT=${TEST_KAFKA_PORT:-19112} TEST_KAFKA_OWN_PORT=${TEST_KAFKA_OWN_PORT:-19122} KAFKA_HEAP=${KAFKA_HEAP:-400m}
 stop() {
   $SERVICES/elasticsearch.sh stop "$TEST_ELASTICSEARCH_PORT" || true
   $SERVICES/postgres.sh stop "$TEST_POSTGRES_PORT" || true
+  $SERVICES/kafka.sh stop "$TEST_KAFKA_PORT" || true
 }
 trap stop EXIT
 
@@ -14,8 +16,15 @@ trap stop EXIT
 prepare() {
   $SERVICES/postgres.sh start "$TEST_POSTGRES_PORT"
   $SERVICES/elasticsearch.sh start "$TEST_ELASTICSEARCH_PORT"
-  $SERVICES/kafka.sh tool org.apache.kafka.tools.TopicCommand --version
   $SERVICES/python.sh
+  $SERVICES/node.sh
+  $SERVICES/go.sh
+  for version in 3.9.1 4.3.0; do $SERVICES/java.sh "$version" java; done
+  $SERVICES/java.sh 4.3.0 streams
+  # A new one: each run leaves its topics behind.
+  $SERVICES/kafka.sh stop "$TEST_KAFKA_PORT"
+  rm -rf "${XDG_CACHE_HOME:-$HOME/.cache}/test-services/kafka-data-$TEST_KAFKA_PORT"
+  $SERVICES/kafka.sh start "$TEST_KAFKA_PORT"
 } >target/services.log 2>&1
 mkdir -p target
 prepare &

@@ -62,9 +62,13 @@ impl Aquifer {
         let mut child = spawn(directory, &options, at)?;
         let ready = within(PATIENCE, "the program is ready", || {
             let outcome = read_ready(directory, &mut child);
-            async move { outcome }
+            async move {
+                // There is nothing to wait for where the program has ended.
+                outcome.map_or_else(|error| Ok(Some(Err(error))), |ready| Ok(ready.map(Ok)))
+            }
         })
-        .await;
+        .await
+        .and_then(|outcome| outcome);
         let addresses = match ready {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -89,10 +93,24 @@ impl Aquifer {
         Ok(())
     }
 
+    /// Stops it where it is, as a machine that hangs.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// Lets it go on after `pause`.
+    pub fn go_on(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)?;
+        Ok(())
+    }
+
     /// Ends it with SIGTERM and waits.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.signal(rustix::process::Signal::TERM)?;
         let directory = self.directory.clone();
         let child = &mut self.child;
         let status = within(PATIENCE, "the program ends after SIGTERM", || {
@@ -189,13 +207,21 @@ fn spawn(directory: &Path, options: &Options, at: &Addresses) -> Result<Child> {
         std::fs::File::options().create(true).append(true).open(directory.join("aquifer.log"))?;
     let program =
         if options.program.as_os_str().is_empty() { built()? } else { options.program.clone() };
-    Command::new(&program)
-        .arg("start")
+    let mut command = Command::new(&program);
+    command.arg("start");
+    // A role that is off has no address.
+    for (listener, address) in
+        [("--kafka", &at.kafka), ("--registry", &at.registry), ("--connect", &at.connect)]
+    {
+        if !address.is_empty() {
+            command.args([listener, address]);
+        }
+    }
+    command
         .arg("--data-dir")
         .arg(directory.join("data"))
         .arg("--ready-file")
         .arg(&ready)
-        .args(["--kafka", &at.kafka, "--registry", &at.registry, "--connect", &at.connect])
         .args(&options.arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

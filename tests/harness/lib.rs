@@ -7,13 +7,17 @@
 mod aquifer;
 mod compare;
 mod http;
+mod programs;
+mod proxy;
 mod services;
 mod wait;
 
 pub use aquifer::{Addresses, Aquifer, Options};
 pub use compare::{Documents, Rows, difference, documents, rows};
 pub use http::Http;
+pub use programs::{Program, go_program, java_program, node_program};
+pub use proxy::Proxy;
 pub use services::{
-    Elasticsearch, Postgres, kafka_tool, kafka_tool_reading, python, repository, run_script,
+    Elasticsearch, Kafka, Postgres, kafka_tool, kafka_tool_reading, python, repository, run_script,
 };
 pub use wait::{until, within};

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
@@ -165,6 +166,41 @@ impl Postgres {
         });
         merge(&mut config, more);
         config
+    }
+}
+
+/// The shared Apache Kafka, one node: what ours is compared with.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// Where it listens.
+    pub address: String,
+}
+
+impl Kafka {
+    /// Starts the broker where it does not run yet.
+    pub fn start() -> Result<Self> {
+        static ADDRESS: OnceLock<Result<String, String>> = OnceLock::new();
+        let address = ADDRESS.get_or_init(|| {
+            let port = port("TEST_KAFKA_PORT", "19112");
+            run_script("kafka.sh", &["start", &port]).map_err(|error| format!("{error:#}"))
+        });
+        match address {
+            Ok(address) => Ok(Self { address: address.clone() }),
+            Err(error) => bail!("{error}"),
+        }
+    }
+
+    /// A broker of its own on that port, with its data in that directory: one that a test may stop.
+    pub fn start_own(port: u16, data: &Path) -> Result<Self> {
+        let address =
+            run_script("kafka.sh", &["start", &port.to_string(), &data.display().to_string()])?;
+        Ok(Self { address })
+    }
+
+    /// Stops a broker of its own.
+    pub fn stop_own(port: u16, data: &Path) -> Result<()> {
+        run_script("kafka.sh", &["stop", &port.to_string(), &data.display().to_string()])?;
+        Ok(())
     }
 }
 

@@ -108,3 +108,37 @@ async fn without_tolerance_the_task_fails_and_names_the_record() -> Result<()> {
     assert!(trace.contains("mixed") && trace.contains("offset 1"), "{trace}");
     Ok(())
 }
+
+#[tokio::test]
+async fn rest_answers_within_a_second_while_ten_sources_run_flat_out() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let aquifer = Aquifer::start(directory.path(), Options::default()).await?;
+    let lines: String = (0..200_000).map(|n| format!("{n} {}\n", "x".repeat(100))).collect();
+    for number in 0..10 {
+        let from = directory.path().join(format!("in-{number}.txt"));
+        fs::write(&from, &lines)?;
+        let mut config = source(&from);
+        config["topic"] = json!(format!("flat-out-{number}"));
+        let body = json!({"name": format!("in-{number}"), "config": config});
+        aquifer.connect().post("/connectors", &body).await?;
+    }
+    let connect = aquifer.connect();
+    let mut slowest = std::time::Duration::ZERO;
+    let mut running = 0;
+    for number in 0..60 {
+        let path = ["/connectors?expand=status", "/", "/connectors/in-3/status"][number % 3];
+        let asked = std::time::Instant::now();
+        let answer = connect.get(path).await?;
+        slowest = slowest.max(asked.elapsed());
+        running = running.max(answer.as_object().map_or(0, serde_json::Map::len));
+    }
+    assert_eq!(running, 10, "all were there while it was asked");
+    // They are at work, or the test says nothing.
+    until("each source has written", || async {
+        let listed = kcat(&aquifer.addresses.kafka, &["-L"], "")?;
+        Ok((0..10).all(|number| listed.contains(&format!("flat-out-{number}"))))
+    })
+    .await?;
+    assert!(slowest < std::time::Duration::from_secs(1), "the slowest answer took {slowest:?}");
+    Ok(())
+}

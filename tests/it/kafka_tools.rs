@@ -194,7 +194,7 @@ async fn kafka_consumer_groups_describes_resets_and_deletes() -> Result<()> {
 }
 
 /// Files of a folder whose name ends so.
-fn files(folder: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     Ok(paths.into_iter().filter(|path| path.to_string_lossy().ends_with(suffix)).collect())

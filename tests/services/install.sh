@@ -28,7 +28,9 @@ if [ "$NEED" != build ]; then
   want npm npm
 fi
 if [ "$NEED" = test ]; then
-  want kcat kcat
+  want kcat kcat; want node nodejs
+  # 1.19, which Debian 12 has, is enough.
+  want go golang-go
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
 

@@ -42,8 +42,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "connectors/files",
         ],
     ),
-    // They see the program from outside; the benchmarks start services and wait as the tests do.
-    ("tests", &[]),
+    // They see the program from outside, the oracle in the wire protocol; the benchmarks start services and wait as the
+    // tests do.
+    ("tests", &["broker/protocol"]),
     ("bench", &["tests"]),
 ];
 

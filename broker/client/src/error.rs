@@ -1,6 +1,6 @@
 //! What can go wrong between us and a cluster, sorted by what the caller can do about it.
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaError, RDKafkaErrorCode};
 
 /// An error of the cluster or of the connection to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,23 @@ pub enum ClientError {
         /// The library's words.
         text: String,
     },
+    /// Another producer was initialised with the same `transactional.id`, or the coordinator gave this one up: its
+    /// transactions are aborted, and this handle can't be used again.
+    #[error("{operation}: fenced: {text}")]
+    Fenced {
+        /// What was attempted.
+        operation: &'static str,
+        /// The library's words.
+        text: String,
+    },
+    /// The transaction can't be committed: abort it; the handle can be used for another.
+    #[error("{operation}: transaction must be aborted: {text}")]
+    Abortable {
+        /// What was attempted.
+        operation: &'static str,
+        /// The library's words.
+        text: String,
+    },
     /// This handle can't be used again: make a new one.
     #[error("{operation}: handle is dead: {text}")]
     Fatal {
@@ -87,6 +104,8 @@ impl ClientError {
             | ClientError::Refused { .. }
             | ClientError::RecordTooLarge { .. }
             | ClientError::Rebalanced { .. }
+            | ClientError::Fenced { .. }
+            | ClientError::Abortable { .. }
             | ClientError::Fatal { .. }
             | ClientError::Closed { .. } => false,
         }
@@ -95,7 +114,10 @@ impl ClientError {
     /// Whether the handle itself is lost and a new one is needed.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, ClientError::Fatal { .. } | ClientError::Closed { .. })
+        matches!(
+            self,
+            ClientError::Fatal { .. } | ClientError::Fenced { .. } | ClientError::Closed { .. }
+        )
     }
 
     /// Sorts an error of the library.
@@ -113,11 +135,31 @@ impl ClientError {
             }
             // `rdkafka_error_code` answers none for this variant although it carries one.
             KafkaError::AdminOp(code) => Self::from_code(operation, *code),
+            KafkaError::Transaction(err) => Self::from_transaction(operation, err),
             other => match other.rdkafka_error_code() {
                 Some(code) => Self::from_code(operation, code),
                 None => ClientError::Retriable { operation, text: other.to_string(), code: -1 },
             },
         }
+    }
+
+    /// Sorts an error of a transactional call: the library says itself what can be done about it.
+    fn from_transaction(operation: &'static str, err: &RDKafkaError) -> Self {
+        use RDKafkaErrorCode as Code;
+        let (code, text) = (err.code(), err.string());
+        if matches!(code, Code::Fenced | Code::ProducerFenced) {
+            return ClientError::Fenced { operation, text };
+        }
+        if err.is_fatal() {
+            return ClientError::Fatal { operation, text };
+        }
+        if err.txn_requires_abort() {
+            return ClientError::Abortable { operation, text };
+        }
+        if err.is_retriable() {
+            return ClientError::Retriable { operation, text, code: code as i32 };
+        }
+        ClientError::Refused { operation, text, code: code as i32 }
     }
 
     /// Sorts an error code of the broker or of librdkafka.
@@ -138,9 +180,8 @@ impl ClientError {
             | Code::AssignmentLost
             | Code::StaleMemberEpoch
             | Code::FencedMemberEpoch => ClientError::Rebalanced { operation, text: text() },
+            Code::Fenced | Code::ProducerFenced => ClientError::Fenced { operation, text: text() },
             Code::Fatal
-            | Code::Fenced
-            | Code::ProducerFenced
             | Code::FencedInstanceId
             | Code::InvalidProducerEpoch
             | Code::OutOfOrderSequenceNumber

@@ -17,6 +17,7 @@ mod producer;
 mod record;
 mod settings;
 mod topic_state;
+mod transaction;
 
 pub use acks::Acks;
 pub use admin::{Admin, ClusterInfo, NewTopic, TopicInfo};
@@ -27,4 +28,5 @@ pub use error::ClientError;
 pub use producer::{Producer, ProducerSettings, SendError};
 pub use record::{ConsumedRecord, PartitionOffset, TopicPartition};
 pub use settings::{ClientSettings, Isolation};
-pub use topic_state::{TopicRecord, TopicState, TopicStateSettings};
+pub use topic_state::{TopicRecord, TopicState, TopicStateSettings, reader::read_all};
+pub use transaction::{TransactionSettings, TransactionalProducer};

@@ -80,7 +80,7 @@ struct Space {
     freed: Notify,
 }
 
-struct DeliveryContext {
+pub(crate) struct DeliveryContext {
     space: Arc<Space>,
 }
 
@@ -117,11 +117,20 @@ impl Producer {
         settings: &ClientSettings,
         producer: &ProducerSettings,
     ) -> Result<Self, ClientError> {
+        Self::with_options(settings, producer, &[])
+    }
+
+    /// As [`Producer::new`], with options that no setting and no override may change.
+    pub(crate) fn with_options(
+        settings: &ClientSettings,
+        producer: &ProducerSettings,
+        options: &[(&str, &str)],
+    ) -> Result<Self, ClientError> {
         let (linger, timeout) =
             (producer.linger_ms.to_string(), producer.delivery_timeout_ms.to_string());
         let (records, kib) =
             (producer.queue_records_max.to_string(), producer.queue_kib_max.to_string());
-        let config = settings.config(
+        let mut config = settings.config(
             &[
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
@@ -136,6 +145,9 @@ impl Producer {
             ],
             &producer.overrides,
         );
+        for (name, value) in options {
+            config.set(*name, *value);
+        }
         let space = Arc::new(Space::default());
         let library = ThreadedProducer::from_config_and_context(
             &config,
@@ -145,7 +157,7 @@ impl Producer {
         Ok(Self { inner: Arc::new(Inner { library: Some(library), space }) })
     }
 
-    fn library(&self) -> Result<&ThreadedProducer<DeliveryContext>, ClientError> {
+    pub(crate) fn library(&self) -> Result<&ThreadedProducer<DeliveryContext>, ClientError> {
         self.inner.library.as_ref().ok_or(ClientError::Closed { operation: "produce" })
     }
 
@@ -230,7 +242,11 @@ impl Producer {
     #[must_use]
     pub fn fatal_error(&self) -> Option<ClientError> {
         let (code, text) = self.inner.library.as_ref()?.client().fatal_error()?;
-        Some(ClientError::Fatal { operation: "produce", text: format!("{code}: {text}") })
+        let (operation, text) = ("produce", format!("{code}: {text}"));
+        Some(match ClientError::from_code(operation, code) {
+            ClientError::Fenced { .. } => ClientError::Fenced { operation, text },
+            _ => ClientError::Fatal { operation, text },
+        })
     }
 
     /// Waits until every record queued so far is answered, at most `timeout`.

@@ -4,10 +4,12 @@
 //! - [`TopicState::append`] returns when the record is durable *and* applied by our own follower: what was written can be read back.
 //! - [`TopicState::catch_up`] asks the brokers for the end offsets, so that a read after it sees everything written before it, by anyone.
 //! - Positions count what readers never see as well (markers, aborted records, compacted tails), so a caller never waits for those.
+//! - A reader of committed records is behind while a transaction that began before the end is open: catching up waits for its end.
 //!
 //! Does not decide who may write, and keeps no records itself.
 
 mod follower;
+pub(crate) mod reader;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +25,10 @@ use crate::producer::Producer;
 use crate::record::TopicPartition;
 use crate::settings::{ClientSettings, Isolation};
 
-/// Without progress for this long, the follower is asked to prove that it is at the end.
-const PROOF_AFTER: Duration = Duration::from_millis(200);
+/// Without progress for this long, it is looked whether what is left is invisible; the pauses between such looks double.
+const PROOF_AFTER: Duration = Duration::from_millis(100);
+/// The longest of those pauses.
+const PROOF_AFTER_MAX: Duration = Duration::from_millis(800);
 
 /// Which topic, and how it is read.
 #[derive(Debug, Clone)]
@@ -62,11 +66,15 @@ pub struct TopicRecord<'a> {
 
 /// A loaded topic that is followed until this is closed or dropped.
 pub struct TopicState {
+    client: ClientSettings,
+    settings: TopicStateSettings,
     shared: Arc<Shared>,
     progress: watch::Receiver<u64>,
     admin: Admin,
     producer: Producer,
     finished: Mutex<Option<oneshot::Receiver<()>>>,
+    /// One proof at a time.
+    proving: tokio::sync::Mutex<()>,
 }
 
 /// What the follower's thread and its users share.
@@ -74,8 +82,8 @@ struct Shared {
     topic: Arc<str>,
     /// Per partition: everything below is applied.
     positions: Mutex<Vec<i64>>,
-    /// Per partition: an end offset that the follower is asked to confirm.
-    to_prove: Mutex<Vec<Option<i64>>>,
+    /// Per partition: where the last transaction that was reported here ended; its marker lies there or behind.
+    transaction_ends: Mutex<Vec<Option<i64>>>,
     failure: Mutex<Option<ClientError>>,
     stop: AtomicBool,
 }
@@ -83,6 +91,22 @@ struct Shared {
 impl Shared {
     fn reached(&self, ends: &[i64]) -> bool {
         self.positions.lock().iter().zip(ends).all(|(position, end)| position >= end)
+    }
+
+    fn advance(&self, partition: i32, to: i64) {
+        let mut positions = self.positions.lock();
+        let slot = usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
+        if let Some(position) = slot {
+            *position = (*position).max(to);
+        }
+    }
+
+    /// Per partition, the position, where it is the end of a reported transaction: as its last record was seen, its marker is in
+    /// the log, at this position or behind it.
+    fn marked(&self) -> Vec<Option<i64>> {
+        let positions = self.positions.lock();
+        let ends = self.transaction_ends.lock();
+        positions.iter().zip(&*ends).map(|(at, end)| end.filter(|end| end == at)).collect()
     }
 }
 
@@ -98,6 +122,23 @@ impl TopicState {
         producer: Producer,
         apply: impl FnMut(&TopicRecord<'_>) + Send + 'static,
     ) -> Result<Self, ClientError> {
+        let state = Self::follow(client, settings, admin, producer, apply).await?;
+        state.catch_up().await?;
+        Ok(state)
+    }
+
+    /// As [`TopicState::load`], but does not wait until the end is reached: where a transaction may have been left open, whose
+    /// end is this caller's to bring about.
+    ///
+    /// # Errors
+    /// When the topic does not exist or can't be read.
+    pub async fn follow(
+        client: &ClientSettings,
+        settings: TopicStateSettings,
+        admin: Admin,
+        producer: Producer,
+        apply: impl FnMut(&TopicRecord<'_>) + Send + 'static,
+    ) -> Result<Self, ClientError> {
         let Some(partitions) = admin.topic_partitions(&settings.topic).await? else {
             return Err(ClientError::UnknownTopic { operation: "load topic" });
         };
@@ -106,19 +147,23 @@ impl TopicState {
         let shared = Arc::new(Shared {
             topic,
             positions: Mutex::new(vec![0; count]),
-            to_prove: Mutex::new(vec![None; count]),
+            transaction_ends: Mutex::new(vec![None; count]),
             failure: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
         let (progressed, progress) = watch::channel(0);
         let (finish, finished) = oneshot::channel();
-        let state =
-            Self { shared, progress, admin, producer, finished: Mutex::new(Some(finished)) };
-        // The ends are asked first, so that an end the follower meets later is not before them.
-        let ends = state.end_offsets().await?;
-        follower::start(client, &settings, state.shared.clone(), apply, progressed, finish)?;
-        state.wait_until(&ends).await?;
-        Ok(state)
+        follower::start(client, &settings, shared.clone(), apply, progressed, finish)?;
+        Ok(Self {
+            client: client.clone(),
+            settings,
+            shared,
+            progress,
+            admin,
+            producer,
+            finished: Mutex::new(Some(finished)),
+            proving: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The topic's name.
@@ -132,8 +177,37 @@ impl TopicState {
     /// # Errors
     /// When the brokers can't be asked or the follower has failed.
     pub async fn catch_up(&self) -> Result<(), ClientError> {
-        let ends = self.end_offsets().await?;
+        // Looked up before the question: a marker that the follower has passed by then is in the log when the end is asked.
+        let marked = self.shared.marked();
+        let mut ends = self.end_offsets().await?;
+        for (end, marked) in ends.iter_mut().zip(marked) {
+            // Between what is applied and the end there is room for that marker alone.
+            if let Some(position) = marked.filter(|position| *end == position + 1) {
+                *end = position;
+            }
+        }
         self.wait_until(&ends).await
+    }
+
+    /// Waits until everything below an offset of a partition is applied, e.g. the records of a transaction that is committed.
+    ///
+    /// # Errors
+    /// When the follower has failed.
+    pub async fn applied(&self, partition: i32, end: i64) -> Result<(), ClientError> {
+        let mut ends = vec![0; self.shared.positions.lock().len()];
+        if let Some(slot) = usize::try_from(partition).ok().and_then(|index| ends.get_mut(index)) {
+            *slot = end;
+        }
+        self.wait_until(&ends).await
+    }
+
+    /// Reports that a transaction whose last record in a partition lies before `end` is committed, so that
+    /// [`TopicState::catch_up`] need not look for its marker.
+    pub fn transaction_ended(&self, partition: i32, end: i64) {
+        let mut ends = self.shared.transaction_ends.lock();
+        if let Some(slot) = usize::try_from(partition).ok().and_then(|index| ends.get_mut(index)) {
+            *slot = Some(end);
+        }
     }
 
     /// Writes one record and waits until it is durable and applied here; answers its offset.
@@ -177,11 +251,7 @@ impl TopicState {
         }
         acks.wait().await?;
         let end = acks.end_offset().unwrap_or_default();
-        let mut ends = vec![0; self.shared.positions.lock().len()];
-        if let Some(slot) = usize::try_from(partition).ok().and_then(|index| ends.get_mut(index)) {
-            *slot = end;
-        }
-        self.wait_until(&ends).await?;
+        self.applied(partition, end).await?;
         Ok(end - 1)
     }
 
@@ -226,6 +296,7 @@ impl TopicState {
 
     async fn wait_until(&self, ends: &[i64]) -> Result<(), ClientError> {
         let mut progress = self.progress.clone();
+        let mut patience = PROOF_AFTER;
         loop {
             progress.borrow_and_update();
             if let Some(err) = self.failure() {
@@ -234,27 +305,46 @@ impl TopicState {
             if self.shared.reached(ends) {
                 return Ok(());
             }
-            match tokio::time::timeout(PROOF_AFTER, progress.changed()).await {
+            match tokio::time::timeout(patience, progress.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => {
                     return Err(self
                         .failure()
                         .unwrap_or(ClientError::Closed { operation: "follow topic" }));
                 }
-                Err(_) => self.ask_for_proof(ends),
+                Err(_) => {
+                    self.prove(ends).await;
+                    patience = (patience * 2).min(PROOF_AFTER_MAX);
+                }
             }
         }
     }
 
-    /// What lies between the last applied record and the end may be invisible (a marker, a compacted tail):
-    /// the follower reads again from its position, and finding the end there is the proof.
-    fn ask_for_proof(&self, ends: &[i64]) {
+    /// What lies between the last applied record and the end may be invisible (a marker, an aborted or compacted tail):
+    /// another reader looks, and where it meets the end without a record, the position moves there.
+    async fn prove(&self, ends: &[i64]) {
+        let _one = self.proving.lock().await;
         let positions = self.shared.positions.lock().clone();
-        let mut to_prove = self.shared.to_prove.lock();
-        for ((asked, position), end) in to_prove.iter_mut().zip(&positions).zip(ends) {
-            if position < end {
-                *asked = Some(asked.map_or(*end, |asked| asked.max(*end)));
+        let behind: Vec<reader::Gap> = (0_i32..)
+            .zip(positions.iter().zip(ends))
+            .filter(|(_, (position, end))| position < end)
+            .map(|(partition, (position, end))| reader::Gap {
+                partition,
+                from: *position,
+                to: *end,
+            })
+            .collect();
+        if behind.is_empty() {
+            return;
+        }
+        match reader::invisible(&self.client, &self.settings, behind).await {
+            Ok(invisible) => {
+                for gap in invisible {
+                    self.shared.advance(gap.partition, gap.to);
+                }
             }
+            // Whoever waits asks again.
+            Err(err) => tracing::debug!(topic = self.topic(), error = %err, "no look at the end"),
         }
     }
 }

@@ -65,6 +65,32 @@ pub struct EncodedRecord {
     pub value: Option<Vec<u8>>,
 }
 
+/// What the batch around a record says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchKind {
+    /// The record is the coordinator's own.
+    #[default]
+    Plain,
+    /// The record lies in a producer's transaction.
+    Transactional {
+        /// The producer's id.
+        producer_id: i64,
+        /// The producer's epoch.
+        producer_epoch: i16,
+    },
+    /// The record is a marker, the end of a producer's transaction; its bytes are those of every marker.
+    Marker {
+        /// The producer's id.
+        producer_id: i64,
+        /// The producer's epoch.
+        producer_epoch: i16,
+        /// Whether the transaction is committed.
+        commit: bool,
+        /// The epoch of the coordinator that ended it.
+        coordinator_epoch: i32,
+    },
+}
+
 /// A deterministic machine whose durable state is a fold over its records.
 pub trait Machine {
     /// A request.
@@ -110,6 +136,28 @@ pub trait Machine {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<Option<Self::Record>, crate::RecordError>;
+
+    /// The kind of batch that a record is written in.
+    fn batch_kind(_record: &Self::Record) -> BatchKind {
+        BatchKind::Plain
+    }
+
+    /// Reads a record of a batch that is not plain; `None` where the machine has no use for such.
+    ///
+    /// # Errors
+    /// Those of [`Self::decode`].
+    fn decode_in(
+        _kind: BatchKind,
+        _key: Option<&[u8]>,
+        _value: Option<&[u8]>,
+    ) -> Result<Option<Self::Record>, crate::RecordError> {
+        Ok(None)
+    }
+
+    /// Whether replies need not wait until a record is durable: its host writes it again after a crash that lost it.
+    fn may_lag(_record: &Self::Record) -> bool {
+        false
+    }
 }
 
 /// The replies that a decision releases.

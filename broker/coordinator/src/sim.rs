@@ -4,8 +4,10 @@
 //! reply only when everything applied before it is durable. A crash keeps the durable prefix and nothing else.
 //! What must hold: replaying the log gives the live state; nothing that a client was told is lost.
 
+mod consumer_groups;
 mod groups;
 mod topics;
+mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
 

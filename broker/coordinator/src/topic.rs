@@ -25,11 +25,11 @@ use crate::record::RecordError;
 use crate::record::metadata::{self, MetadataRecord};
 
 use command::{
-    AlterConfigs, ConfigChange, CreateTopic, CreatedTopic, Existing, ProducerIdBlock, RunMode,
-    TopicCommand, TopicRef, TopicReply,
+    AddPartitions, AlterConfigs, ConfigChange, CreateTopic, CreatedTopic, Existing,
+    ProducerIdBlock, RunMode, TopicCommand, TopicRef, TopicReply,
 };
 pub use error::TopicError;
-use image::{MetadataImage, PartitionImage, TopicImage};
+use image::{ConfigResource, Configs, MetadataImage, PartitionImage, TopicImage};
 pub use name::validate_topic_name;
 
 /// How many producer ids are taken from the log at a time, as in Kafka.
@@ -65,35 +65,23 @@ impl TopicMachine {
         &self,
         create: &CreateTopic,
     ) -> Result<(Vec<MetadataRecord>, CreatedTopic), TopicError> {
-        if let Some(topic) = self.image.topic(&create.name) {
-            return match create.existing {
-                Existing::IsAnError => Err(TopicError::AlreadyExists(create.name.to_string())),
-                Existing::IsTheAnswer => Ok((Vec::new(), CreatedTopic::of(topic))),
-            };
+        if let Some(topic) = self.image.topic(&create.name)
+            && create.existing == Existing::IsTheAnswer
+        {
+            return Ok((Vec::new(), CreatedTopic::of(topic)));
         }
-        validate_topic_name(&create.name)?;
-        if let Some(other) = self.image.colliding_topic(&create.name) {
-            return Err(TopicError::Collides {
-                name: create.name.to_string(),
-                other: other.to_string(),
-            });
-        }
+        self.image.check_new_topic(&create.name)?;
         if create.partition_count < 1 {
-            return Err(TopicError::InvalidPartitions(create.partition_count));
+            return Err(TopicError::InvalidPartitions);
         }
         if create.partition_count > PARTITIONS_MAX {
-            return Err(TopicError::TooManyPartitions(create.partition_count));
+            return Err(TopicError::TooManyPartitions);
         }
         let mut records =
             vec![MetadataRecord::Topic { name: create.name.clone(), topic_id: create.topic_id }];
-        records.extend((0..create.partition_count).map(|partition| MetadataRecord::Partition {
-            topic_id: create.topic_id,
-            partition,
-            leader: self.node_id,
-            leader_epoch: self.image.generation.max(0),
-        }));
+        records.extend(self.partitions(create.topic_id, 0..create.partition_count));
         records.extend(create.configs.iter().map(|(name, value)| MetadataRecord::Config {
-            topic: create.name.clone(),
+            resource: ConfigResource::Topic(create.name.clone()),
             name: name.clone(),
             value: Some(value.clone()),
         }));
@@ -109,11 +97,51 @@ impl TopicMachine {
         Ok((records, created))
     }
 
+    fn partitions(
+        &self,
+        topic_id: Uuid,
+        indexes: std::ops::Range<i32>,
+    ) -> impl Iterator<Item = MetadataRecord> {
+        let (leader, leader_epoch) = (self.node_id, self.image.generation.max(0));
+        indexes.map(move |partition| MetadataRecord::Partition {
+            topic_id,
+            partition,
+            leader,
+            leader_epoch,
+        })
+    }
+
+    fn add_partitions(&self, add: &AddPartitions) -> Result<Vec<MetadataRecord>, TopicError> {
+        let topic = self
+            .image
+            .topic(&add.topic)
+            .ok_or_else(|| TopicError::UnknownTopic(add.topic.to_string()))?;
+        let (current, asked) = (topic.partition_count(), add.partition_count);
+        if asked == current {
+            return Err(TopicError::HasPartitions(current));
+        }
+        if asked < current {
+            let topic = add.topic.to_string();
+            return Err(TopicError::NoIncrease { topic, current, asked });
+        }
+        let added = asked - current;
+        if let Some(assigned) = add.assigned
+            && usize::try_from(added) != Ok(assigned)
+        {
+            return Err(TopicError::WrongAssignmentCount { added, assigned });
+        }
+        if asked > PARTITIONS_MAX {
+            return Err(TopicError::TooManyPartitions);
+        }
+        Ok(match add.mode {
+            RunMode::Apply => self.partitions(topic.id, current..asked).collect(),
+            RunMode::ValidateOnly => Vec::new(),
+        })
+    }
+
     fn delete(&self, topic: &TopicRef) -> Result<(Vec<MetadataRecord>, Uuid), TopicError> {
         let found = match topic {
-            TopicRef::Name(name) => {
-                self.image.topic(name).ok_or_else(|| TopicError::UnknownTopic(name.to_string()))?
-            }
+            TopicRef::Name(name) => self.image.topic(name).ok_or(TopicError::NotHosted)?,
             TopicRef::Id(id) => {
                 self.image.topic_by_id(id).ok_or(TopicError::UnknownTopicId(*id))?
             }
@@ -122,12 +150,14 @@ impl TopicMachine {
     }
 
     fn alter_configs(&self, alter: &AlterConfigs) -> Result<Vec<MetadataRecord>, TopicError> {
-        let topic = &alter.topic;
-        let current = &self
-            .image
-            .topic(topic)
-            .ok_or_else(|| TopicError::UnknownTopic(topic.to_string()))?
-            .configs;
+        let resource = &alter.resource;
+        let current = match (self.image.configs(resource), resource) {
+            (Some(configs), _) => configs,
+            (None, ConfigResource::Topic(topic)) => {
+                return Err(TopicError::UnknownTopic(topic.to_string()));
+            }
+            (None, ConfigResource::Broker(_) | ConfigResource::Group(_)) => &Configs::new(),
+        };
         let changed = alter.changes.iter().filter_map(|(name, change)| {
             let value = change.result(current.get(name).map(|value| &**value));
             let is_same = value.as_deref() == current.get(name).map(|value| &**value);
@@ -144,7 +174,7 @@ impl TopicMachine {
             values.clear();
         }
         let records = values.into_iter().map(|(name, value)| MetadataRecord::Config {
-            topic: topic.clone(),
+            resource: resource.clone(),
             name,
             value,
         });
@@ -195,6 +225,20 @@ impl Machine for TopicMachine {
         let (records, reply) = match command {
             TopicCommand::Create(create) => split(self.create(create), TopicReply::Created),
             TopicCommand::Delete(topic) => split(self.delete(topic), TopicReply::Deleted),
+            TopicCommand::AddPartitions(add) => split(
+                self.add_partitions(add).map(|records| (records, ())),
+                TopicReply::PartitionsAdded,
+            ),
+            TopicCommand::FinalizeFeatures(levels) => {
+                let levels = levels.iter();
+                let changed =
+                    levels.filter(|(name, level)| self.image.features.get(name) != Some(level));
+                let records = changed.map(|(name, level)| MetadataRecord::FeatureLevel {
+                    name: Arc::clone(name),
+                    level: *level,
+                });
+                (records.collect(), TopicReply::FeaturesFinalized)
+            }
             TopicCommand::AlterConfigs(alter) => split(
                 self.alter_configs(alter).map(|records| (records, ())),
                 TopicReply::ConfigsAltered,
@@ -234,8 +278,8 @@ impl Machine for TopicMachine {
                 image.change_topic(topic_id, |topic| topic.add_partition(partition));
             }
             MetadataRecord::RemoveTopic { topic_id } => image.remove_topic(topic_id),
-            MetadataRecord::Config { topic, name, value } => {
-                image.set_config(topic, name, value.as_ref())
+            MetadataRecord::Config { resource, name, value } => {
+                image.set_config(resource, name, value.as_ref())
             }
             MetadataRecord::ProducerIds { next_producer_id, .. } => {
                 image.next_producer_id = *next_producer_id
@@ -277,7 +321,8 @@ fn split<T, E>(
 
 impl ConfigChange {
     /// The value that the change leads to; `None` if the default applies again.
-    fn result(&self, current: Option<&str>) -> Option<Arc<str>> {
+    #[must_use]
+    pub fn result(&self, current: Option<&str>) -> Option<Arc<str>> {
         match self {
             Self::Set(value) => Some(Arc::clone(value)),
             Self::Delete => None,

@@ -1,7 +1,7 @@
 //! What a topic's configuration means to its logs.
 
 /// The settings of one log. Names and defaults are Kafka's topic configs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment is rolled before it grows past this, bytes.
     pub segment_bytes: u64,
@@ -19,6 +19,14 @@ pub struct LogConfig {
     pub cleanup_delete: bool,
     /// Whether `cleanup.policy` names `compact`.
     pub cleanup_compact: bool,
+    /// `min.cleanable.dirty.ratio`: a log is compacted when more of it than this is not; 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: how long a record stays as it was written, milliseconds.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a log with an older record that was never compacted is due, milliseconds.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone outlives its first compaction, milliseconds.
+    pub delete_retention_ms: i64,
     /// `file.delete.delay.ms`: how long a file stays as `.deleted` before it is removed, milliseconds.
     pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`: an idle producer's sequence is forgotten after this, milliseconds.
@@ -36,6 +44,10 @@ impl Default for LogConfig {
             retention_bytes: -1,
             cleanup_delete: true,
             cleanup_compact: false,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3_600_000,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 24 * 3_600_000,
         }

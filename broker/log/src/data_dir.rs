@@ -16,7 +16,7 @@ use crate::{LogConfig, LogError, MetaProperties, OffsetMap, RecoveryReport};
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-/// Written by Apache Kafka's log cleaner: the partitions in it may have gaps.
+/// Up to where logs are compacted; after Apache Kafka's cleaner the partitions in it may have gaps.
 const CLEANED: &str = "cleaner-offset-checkpoint";
 const CLEAN_STOP: &str = ".kafka_cleanshutdown";
 
@@ -200,6 +200,22 @@ impl DataDir {
         self.write(LOG_STARTS, true, |offsets| print_offsets(&offsets.log_starts))
     }
 
+    /// Where the last compaction of a partition's log ended.
+    #[must_use]
+    pub fn cleaned_to(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.offsets().cleaned.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    /// Notes, durably, that a partition's log is compacted up to `offset`.
+    pub fn set_cleaned_to(&self, topic: &str, partition: i32, offset: i64) -> Result<(), LogError> {
+        self.offsets().cleaned.insert((topic.to_owned(), partition), offset);
+        self.save_cleaned()
+    }
+
+    fn save_cleaned(&self) -> Result<(), LogError> {
+        self.write(CLEANED, true, |offsets| print_offsets(&offsets.cleaned))
+    }
+
     /// Makes everything written so far durable, then the given recovery points and high watermarks.
     /// The derived state of each log must have been written before.
     pub fn save(
@@ -270,12 +286,12 @@ impl DataDir {
         unique: &str,
     ) -> Result<Option<PathBuf>, LogError> {
         let key = (topic.to_owned(), partition);
-        let known = {
+        let (known, was_cleaned) = {
             let mut offsets = self.offsets();
             offsets.log_starts.remove(&key);
-            offsets.cleaned.remove(&key);
             offsets.high_watermarks.remove(&key);
-            offsets.recovery_points.remove(&key).is_some()
+            let was_cleaned = offsets.cleaned.remove(&key).is_some();
+            (offsets.recovery_points.remove(&key).is_some(), was_cleaned)
         };
         let from = self.path.join(format!("{topic}-{partition}"));
         // A name may have 255 bytes; the topic's name is cut as Kafka does.
@@ -286,6 +302,9 @@ impl DataDir {
             // A topic of this name that is made later must not inherit the offset.
             self.save_recovery_points()?;
             self.save_log_starts()?;
+        }
+        if was_cleaned {
+            self.save_cleaned()?;
         }
         match self.fs().rename(&from, &to) {
             Ok(()) => {
@@ -405,6 +424,22 @@ mod tests {
         drop(open(temporary.path(), 1).unwrap());
         let refused = open(temporary.path(), 2).unwrap_err();
         assert!(refused.to_string().contains("node.id=1, not 2"), "{refused}");
+    }
+
+    #[test]
+    fn where_compaction_ended_is_kept_as_kafka_keeps_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = open(temporary.path(), 1).unwrap();
+        assert_eq!(dir.cleaned_to("t", 0), None);
+        dir.set_cleaned_to("t", 0, 7).unwrap();
+        dir.set_cleaned_to("u", 1, 9).unwrap();
+        drop(dir);
+        let dir = open(temporary.path(), 1).unwrap();
+        assert_eq!((dir.cleaned_to("t", 0), dir.cleaned_to("u", 1)), (Some(7), Some(9)));
+        // A topic of this name that is made later is not compacted yet.
+        assert_eq!(dir.delete_partition("t", 0, "x").unwrap(), None);
+        let text = std::fs::read_to_string(temporary.path().join(CLEANED)).unwrap();
+        assert_eq!(text, "0\n1\nu 1 9\n");
     }
 
     #[test]

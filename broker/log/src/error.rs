@@ -40,7 +40,7 @@ pub enum LogError {
         /// The end that the reader may see.
         log_end: i64,
     },
-    /// An idempotent producer's batch does not follow its last one.
+    /// A producer's batch or a marker does not fit what the log knows of the producer.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
     /// A file of the data directory cannot be understood.
@@ -54,6 +54,9 @@ pub enum LogError {
     /// Another process uses the data directory.
     #[error("{0} is in use by another broker")]
     InUse(PathBuf),
+    /// Compaction was told to stop, or what it was working on was deleted.
+    #[error("compaction was interrupted")]
+    Interrupted,
     /// An earlier failure left the log in an unknown state; it has to be opened again.
     #[error("the log is offline after: {0}")]
     Offline(String),
@@ -76,7 +79,7 @@ impl LogError {
     }
 }
 
-/// Why an idempotent producer's batch was refused.
+/// Why the batch of an idempotent or transactional producer, or a marker, was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SequenceError {
     /// A batch is missing before this one, or a new epoch does not start at 0.
@@ -102,5 +105,27 @@ pub enum SequenceError {
         epoch: i16,
         /// The last epoch seen.
         current: i16,
+    },
+    /// A batch outside of transactions while the producer's transaction is open.
+    #[error(
+        "expected a transactional write from producer {producer_id}, whose transaction is open since offset {first_offset}"
+    )]
+    TransactionOpen {
+        /// The producer.
+        producer_id: i64,
+        /// Where its open transaction begins.
+        first_offset: i64,
+    },
+    /// A marker of a coordinator that was replaced.
+    #[error(
+        "invalid coordinator epoch for producer {producer_id}: {epoch} (zombie), {current} (current)"
+    )]
+    CoordinatorFenced {
+        /// The producer.
+        producer_id: i64,
+        /// The coordinator epoch that came.
+        epoch: i32,
+        /// The last coordinator epoch seen.
+        current: i32,
     },
 }

@@ -1,6 +1,7 @@
-//! The two sparse indexes of a segment: offset to position, and timestamp to offset.
+//! The index files of a segment: offset to position, timestamp to offset, and aborted transactions.
 //!
-//! - File formats are Kafka's: entries of 8 and 12 bytes, big-endian, growing, offsets relative to the segment's base.
+//! - File formats are Kafka's: entries of 8, 12 and 34 bytes, big-endian, growing.
+//! - Offsets in the first two are relative to the segment's base.
 //! - The active segment's entries are in memory and written behind; a closed segment's are searched in the file.
 //! - Entries are hints: whoever follows one checks the batch that it finds.
 
@@ -14,14 +15,21 @@ use crate::fs::{OpenHow, read_full};
 
 /// What an index file holds.
 pub(crate) trait IndexEntry: Copy + std::fmt::Debug {
-    /// The entry's size in the file.
+    /// The entry's size in the file, at most `ENTRY_BYTES_MAX`.
     const SIZE: usize;
+    /// Whether there is no file while there are no entries.
+    const LAZY: bool = false;
     fn encode(&self, into: &mut Vec<u8>);
     /// `None` when `bytes` are too few.
     fn decode(bytes: &[u8]) -> Option<Self>;
     /// Whether `self` may follow `previous`.
     fn follows(&self, previous: &Self) -> bool;
 }
+
+/// The largest entry of any index.
+const ENTRY_BYTES_MAX: usize = 40;
+/// How many entries are read from a file at once.
+const ENTRIES_READ: usize = 512;
 
 /// The batch that ends with `offset` (relative) starts at `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +96,8 @@ pub(crate) struct Index<E> {
 
 #[derive(Debug)]
 enum Store<E> {
-    /// All entries; the first `written` of them are in the file.
-    Memory { entries: Vec<E>, written: usize },
+    /// All entries; the first `written` of them are in the file, and nothing else unless it is `dirty`.
+    Memory { entries: Vec<E>, written: usize, dirty: bool },
     /// So many entries in the file.
     File { count: usize },
 }
@@ -101,7 +109,7 @@ impl<E: IndexEntry> Index<E> {
             key: files.key(),
             files,
             path,
-            store: Store::Memory { entries: Vec::new(), written: 0 },
+            store: Store::Memory { entries: Vec::new(), written: 0, dirty: !E::LAZY },
         }
     }
 
@@ -131,7 +139,8 @@ impl<E: IndexEntry> Index<E> {
             entries.push(entry);
         }
         let written = entries.len();
-        Ok(Self { key: files.key(), files, path, store: Store::Memory { entries, written } })
+        let dirty = contents.len() != written * E::SIZE;
+        Ok(Self { key: files.key(), files, path, store: Store::Memory { entries, written, dirty } })
     }
 
     /// Whether the entries are in the file only.
@@ -147,6 +156,11 @@ impl<E: IndexEntry> Index<E> {
         }
     }
 
+    /// What the entries take in the file, bytes.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        (self.count() * E::SIZE) as u64
+    }
+
     /// The last entry.
     pub(crate) fn last(&self) -> Result<Option<E>, LogError> {
         match self.count().checked_sub(1) {
@@ -159,12 +173,34 @@ impl<E: IndexEntry> Index<E> {
         match &self.store {
             Store::Memory { entries, .. } => entries.get(at).copied().ok_or_else(|| self.bad(at)),
             Store::File { .. } => {
-                let mut bytes = [0; 16];
+                let mut bytes = [0; ENTRY_BYTES_MAX];
                 let bytes = &mut bytes[..E::SIZE];
                 let file = self.files.get(self.key, &self.path, OpenHow::Existing)?;
                 let read = read_full(&*file, bytes, (at * E::SIZE) as u64)
                     .map_err(LogError::io("read", &self.path))?;
                 E::decode(&bytes[..read]).ok_or_else(|| self.bad(at))
+            }
+        }
+    }
+
+    /// Some entries from the one at `at` on; none at the end.
+    pub(crate) fn entries_from(&self, at: usize) -> Result<Vec<E>, LogError> {
+        match &self.store {
+            Store::Memory { entries, .. } => {
+                Ok(entries.iter().skip(at).take(ENTRIES_READ).copied().collect())
+            }
+            Store::File { count } => {
+                let many = count.saturating_sub(at).min(ENTRIES_READ);
+                if many == 0 {
+                    return Ok(Vec::new());
+                }
+                let mut bytes = vec![0; many * E::SIZE];
+                let file = self.files.get(self.key, &self.path, OpenHow::Existing)?;
+                let read = read_full(&*file, &mut bytes, (at * E::SIZE) as u64)
+                    .map_err(LogError::io("read", &self.path))?;
+                let entries: Vec<E> =
+                    bytes[..read].chunks_exact(E::SIZE).filter_map(E::decode).collect();
+                if entries.len() < many { Err(self.bad(at + entries.len())) } else { Ok(entries) }
             }
         }
     }
@@ -175,6 +211,14 @@ impl<E: IndexEntry> Index<E> {
 
     /// The last entry for which `below` holds; `below` must hold for a first part of the entries and for no other.
     pub(crate) fn floor(&self, below: impl Fn(&E) -> bool) -> Result<Option<E>, LogError> {
+        match self.count_below(below)?.checked_sub(1) {
+            Some(at) => self.entry(at).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// For how many of the first entries `below` holds; it must hold for no other.
+    pub(crate) fn count_below(&self, below: impl Fn(&E) -> bool) -> Result<usize, LogError> {
         let (mut low, mut high) = (0, self.count());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -184,25 +228,24 @@ impl<E: IndexEntry> Index<E> {
                 high = middle;
             }
         }
-        match low.checked_sub(1) {
-            Some(at) => self.entry(at).map(Some),
-            None => Ok(None),
-        }
+        Ok(low)
     }
 
     /// Adds an entry if it may follow the last one. Only the active segment's index takes entries.
     pub(crate) fn push(&mut self, entry: E) {
-        if let Store::Memory { entries, .. } = &mut self.store
+        if let Store::Memory { entries, dirty, .. } = &mut self.store
             && entries.last().is_none_or(|last| entry.follows(last))
         {
             entries.push(entry);
+            *dirty = true;
         }
     }
 
     /// Drops the entries from the first for which `keep` does not hold.
     pub(crate) fn truncate(&mut self, keep: impl Fn(&E) -> bool) {
-        if let Store::Memory { entries, written } = &mut self.store {
+        if let Store::Memory { entries, written, dirty } = &mut self.store {
             let kept = entries.partition_point(keep);
+            *dirty |= kept < entries.len();
             entries.truncate(kept);
             *written = (*written).min(kept);
         }
@@ -210,7 +253,10 @@ impl<E: IndexEntry> Index<E> {
 
     /// Brings the file up to date, cutting what lies behind the last entry. Not synced.
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
-        let Store::Memory { entries, written } = &mut self.store else { return Ok(()) };
+        let Store::Memory { entries, written, dirty } = &mut self.store else { return Ok(()) };
+        if E::LAZY && !*dirty {
+            return Ok(());
+        }
         let file = self.files.get(self.key, &self.path, OpenHow::Create)?;
         let mut bytes = Vec::with_capacity((entries.len() - *written) * E::SIZE);
         for entry in &entries[*written..] {
@@ -224,14 +270,22 @@ impl<E: IndexEntry> Index<E> {
         file.truncate(position + bytes.len() as u64)
             .map_err(LogError::io("truncate", &self.path))?;
         *written = entries.len();
+        *dirty = false;
         Ok(())
     }
 
-    /// Writes the file, syncs it and lets go of the entries in memory.
-    pub(crate) fn close(&mut self) -> Result<Arc<dyn crate::fs::File>, LogError> {
+    /// Writes the file and lets go of the entries in memory. Returns the file, if there is one, to be synced.
+    pub(crate) fn close(&mut self) -> Result<Option<Arc<dyn crate::fs::File>>, LogError> {
+        let had_file = match &self.store {
+            Store::Memory { entries, dirty, .. } => !E::LAZY || *dirty || !entries.is_empty(),
+            Store::File { count } => !E::LAZY || *count > 0,
+        };
         self.write()?;
         self.store = Store::File { count: self.count() };
-        self.files.get(self.key, &self.path, OpenHow::Existing)
+        if !had_file {
+            return Ok(None);
+        }
+        self.files.get(self.key, &self.path, OpenHow::Existing).map(Some)
     }
 
     /// Closes the file, because it is about to move.

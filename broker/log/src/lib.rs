@@ -7,6 +7,7 @@
 //! What may be seen by whom, waiting and threads are the business of `broker/node`.
 
 mod checkpoint;
+mod cleaner;
 mod config;
 mod data_dir;
 mod epoch_cache;
@@ -23,10 +24,15 @@ mod scan;
 mod segment;
 #[cfg(test)]
 mod test_support;
+mod transaction_index;
+mod transactions;
 
 pub use checkpoint::{MetaProperties, OffsetMap, parse_uuid, print_uuid};
+pub use cleaner::{Cleanable, CleanedSegment, CleanerLimits, CleaningRound, CleaningStats, Pace};
 pub use config::LogConfig;
 pub use data_dir::{DataDir, DataDirSettings};
 pub use error::{LogError, SequenceError};
 pub use log::{Log, LogRange, Staged, SyncTargets, TimestampOffset, WrittenBatch};
+pub use producer_state::{AppendRules, FirstSequence, MarkerEpoch, ProducerInfo};
 pub use recovery::RecoveryReport;
+pub use transactions::{AbortedTransaction, Transactions};

@@ -13,6 +13,9 @@ mod crash_tests;
 mod read;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
+mod transactions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +37,7 @@ pub use read::LogRange;
 pub struct TimestampOffset {
     /// Milliseconds.
     pub timestamp_ms: i64,
-    /// The record's offset; within a compressed batch one of the batch.
+    /// The record's offset.
     pub offset: i64,
 }
 
@@ -66,8 +69,8 @@ pub struct Log {
     pub(crate) unsynced: Unsynced,
     /// Whether derived state on disk lags behind the records.
     pub(crate) derived_dirty: bool,
-    /// The last snapshot that was written for a recovery point.
-    pub(crate) snapshot_at: Option<i64>,
+    /// The snapshots that were written for recovery points and not for segments, oldest first.
+    pub(crate) snapshots: Vec<i64>,
     /// Files to remove, and when.
     pub(crate) doomed: Vec<(i64, PathBuf)>,
     pub(crate) offline: Option<String>,
@@ -102,7 +105,7 @@ impl Log {
             staged: Vec::new(),
             unsynced: Unsynced::default(),
             derived_dirty: false,
-            snapshot_at: None,
+            snapshots: Vec::new(),
             doomed: Vec::new(),
             offline: None,
         }
@@ -279,21 +282,31 @@ impl Log {
         let fs = Arc::clone(self.files.fs());
         self.epochs.write(&*fs)?;
         self.producers.write_snapshot(&*fs, &self.directory, self.log_end)?;
-        let old = self.snapshot_at.replace(self.log_end);
-        if let Some(old) = old
-            && old != self.log_end
-            && self.segments.iter().all(|segment| segment.base_offset != old)
-        {
+        self.drop_snapshots()?;
+        self.derived_dirty = false;
+        Ok(self.log_end)
+    }
+
+    /// Notes the snapshot at the log end, and removes those of recovery points before the last: the last is needed until
+    /// the next recovery point is in its file.
+    fn drop_snapshots(&mut self) -> Result<(), LogError> {
+        if self.snapshots.last() != Some(&self.log_end) {
+            self.snapshots.push(self.log_end);
+        }
+        while self.snapshots.len() > 2 {
+            let old = self.snapshots.remove(0);
+            if self.segments.iter().any(|segment| segment.base_offset == old) {
+                continue;
+            }
             let path = snapshot_path(&self.directory, old);
-            match fs.remove_file(&path) {
+            match self.fs().remove_file(&path) {
                 Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
                     return Err(LogError::io("remove", &path)(err));
                 }
                 _ => {}
             }
         }
-        self.derived_dirty = false;
-        Ok(self.log_end)
+        Ok(())
     }
 
     /// Marks derived state as not on disk, because the sync that was to follow `write_derived` failed.

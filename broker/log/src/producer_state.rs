@@ -1,17 +1,27 @@
-//! Idempotence: what each producer last wrote, and whether its next batch follows.
+//! Idempotence and transactions: what each producer last wrote, and whether its next batch fits.
 //!
 //! - A batch among a producer's last five is a duplicate and gets its first offset again.
-//! - A producer that is not known may start with any sequence (it was idle for long, or the log was cut).
-//! - Snapshots are Kafka's `.snapshot` files; they hold the last batch of each producer only.
+//! - A producer that is not known may start with any sequence (it was idle for long, or the log was cut), unless its
+//!   transactions are of version 2: those start at 0, so that a first batch that was lost is noticed (KIP-890).
+//! - A transaction begins with its first batch and ends with a marker; a producer has one at a time.
+//! - Batches and markers of coordinators carry no sequence; theirs is not checked.
+
+mod marker;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::io::IoSlice;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aquifer_broker_protocol::batch::BatchHeader;
 
-use crate::fs::{FileSystem, OpenHow};
-use crate::{LogError, SequenceError};
+use crate::SequenceError;
+use crate::transaction_index::AbortedEntry;
+use crate::transactions::Transactions;
+
+pub(crate) use marker::Marker;
+pub(crate) use snapshot::snapshot_path;
 
 /// How many batches of a producer are remembered: as many as a client may have in flight.
 const BATCHES_MAX: usize = 5;
@@ -22,6 +32,8 @@ pub(crate) struct ProducedBatch {
     pub(crate) last_sequence: i32,
     pub(crate) last_offset: i64,
     pub(crate) offset_delta: i32,
+    /// The largest timestamp, milliseconds; of a batch from a snapshot, when its producer was last heard of.
+    pub(crate) max_timestamp_ms: i64,
 }
 
 impl ProducedBatch {
@@ -40,12 +52,71 @@ impl ProducedBatch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Producer {
     epoch: i16,
-    /// Oldest first; never empty for an idempotent producer.
+    /// Oldest first; empty when only a marker is known of this epoch.
     batches: Vec<ProducedBatch>,
     /// When it last wrote, by the broker's clock, milliseconds.
     last_seen_ms: i64,
+    /// The largest timestamp of its last batch or marker, milliseconds.
+    last_timestamp_ms: i64,
+    /// Of the last marker; -1 before the first.
     coordinator_epoch: i32,
     transaction_first_offset: Option<i64>,
+}
+
+/// A producer, as `Log::producers` lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerInfo {
+    /// The producer's id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// The sequence of its last record; -1 when it wrote none in this epoch.
+    pub last_sequence: i32,
+    /// The largest timestamp of what it last wrote, milliseconds.
+    pub last_timestamp_ms: i64,
+    /// The epoch of the coordinator that ended its last transaction; -1 when there was none.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction begins.
+    pub open_transaction: Option<i64>,
+}
+
+/// What a producer wrote last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastWrite {
+    /// Its epoch.
+    pub(crate) epoch: i16,
+    /// The offset of its last record; `None` when it wrote none in this epoch.
+    pub(crate) data_offset: Option<i64>,
+}
+
+/// What a marker's producer epoch must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MarkerEpoch {
+    /// At least that of the transaction's batches (transaction versions 0 and 1).
+    #[default]
+    Same,
+    /// Above that of the transaction's batches, as transaction version 2 (KIP-890) raises it with each end. A marker that is
+    /// repeated when no transaction is open passes.
+    Raised,
+}
+
+/// Where a transactional producer may start that the partition knows nothing of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FirstSequence {
+    /// Anywhere: its state may have expired, or gone with its records (transaction versions 0 and 1).
+    #[default]
+    Any,
+    /// At 0, as each transaction of version 2 (KIP-890) does: what comes first may not be what was sent first.
+    Zero,
+}
+
+/// What a batch or marker has to keep, by the transaction version it comes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AppendRules {
+    /// The epoch of a marker.
+    pub marker_epoch: MarkerEpoch,
+    /// The first sequence of a transactional producer.
+    pub first_sequence: FirstSequence,
 }
 
 /// The producers of one partition.
@@ -54,6 +125,7 @@ pub(crate) struct ProducerState {
     producers: HashMap<i64, Producer>,
     /// Producers as they will be when what is staged is written.
     staged: HashMap<i64, Producer>,
+    transactions: Arc<Transactions>,
 }
 
 impl Producer {
@@ -62,27 +134,50 @@ impl Producer {
             epoch: batch.producer_epoch,
             batches: Vec::new(),
             last_seen_ms: now_ms,
+            last_timestamp_ms: batch.max_timestamp,
             coordinator_epoch: -1,
             transaction_first_offset: None,
         }
     }
 
-    fn apply(&mut self, batch: &BatchHeader, now_ms: i64) {
+    fn take_epoch(&mut self, batch: &BatchHeader, now_ms: i64) {
         if self.epoch != batch.producer_epoch {
             self.batches.clear();
             self.epoch = batch.producer_epoch;
         }
         self.last_seen_ms = now_ms;
-        if !batch.is_control() {
-            if self.batches.len() == BATCHES_MAX {
-                self.batches.remove(0);
-            }
-            self.batches.push(ProducedBatch {
-                last_sequence: batch.last_sequence(),
-                last_offset: batch.last_offset(),
-                offset_delta: batch.last_offset_delta,
-            });
+        self.last_timestamp_ms = batch.max_timestamp;
+    }
+
+    /// Takes over a batch of records; the first offset of a transaction that begins with it.
+    fn append(&mut self, batch: &BatchHeader, now_ms: i64) -> Option<i64> {
+        self.take_epoch(batch, now_ms);
+        if self.batches.len() == BATCHES_MAX {
+            self.batches.remove(0);
         }
+        self.batches.push(ProducedBatch {
+            last_sequence: batch.last_sequence(),
+            last_offset: batch.last_offset(),
+            offset_delta: batch.last_offset_delta,
+            max_timestamp_ms: batch.max_timestamp,
+        });
+        if !batch.is_transactional() || self.transaction_first_offset.is_some() {
+            return None;
+        }
+        self.transaction_first_offset = Some(batch.base_offset);
+        self.transaction_first_offset
+    }
+
+    /// Takes over a marker; the first offset of the transaction that ends with it.
+    fn end_transaction(
+        &mut self,
+        batch: &BatchHeader,
+        marker: &Marker,
+        now_ms: i64,
+    ) -> Option<i64> {
+        self.take_epoch(batch, now_ms);
+        self.coordinator_epoch = marker.coordinator_epoch;
+        self.transaction_first_offset.take()
     }
 }
 
@@ -100,58 +195,94 @@ fn follows(last: i32, next: i32) -> bool {
 }
 
 impl ProducerState {
-    /// Whether the batch may be appended.
-    pub(crate) fn check(&self, batch: &BatchHeader) -> Result<SequenceCheck, SequenceError> {
-        // Control batches are written by coordinators and carry no sequence.
+    fn known(&self, batch: &BatchHeader) -> Option<&Producer> {
+        self.staged.get(&batch.producer_id).or_else(|| self.producers.get(&batch.producer_id))
+    }
+
+    /// Whether a batch of records may be appended.
+    pub(crate) fn check(
+        &self,
+        batch: &BatchHeader,
+        first: FirstSequence,
+    ) -> Result<SequenceCheck, SequenceError> {
         if !batch.has_producer_id() || batch.is_control() {
             return Ok(SequenceCheck::Next);
         }
-        let known =
-            self.staged.get(&batch.producer_id).or_else(|| self.producers.get(&batch.producer_id));
-        let Some(known) = known else { return Ok(SequenceCheck::Next) };
-        if batch.producer_epoch < known.epoch {
-            return Err(SequenceError::OldEpoch {
+        let Some(known) = self.known(batch) else {
+            return if first == FirstSequence::Zero
+                && batch.is_transactional()
+                && batch.base_sequence > 0
+            {
+                Err(out_of_order(batch, -1))
+            } else {
+                Ok(SequenceCheck::Next)
+            };
+        };
+        // Coordinators write without sequences; what they write for a producer is fenced by its epoch all the same.
+        if batch.base_sequence >= 0
+            && batch.producer_epoch == known.epoch
+            && let Some(produced) = known.batches.iter().find(|produced| {
+                produced.base_sequence() == batch.base_sequence
+                    && produced.last_sequence == batch.last_sequence()
+            })
+        {
+            return Ok(SequenceCheck::Duplicate(*produced));
+        }
+        check_epoch(batch, known)?;
+        if batch.base_sequence >= 0 {
+            check_sequence(batch, known)?;
+        }
+        match known.transaction_first_offset {
+            Some(first_offset) if !batch.is_transactional() => {
+                Err(SequenceError::TransactionOpen { producer_id: batch.producer_id, first_offset })
+            }
+            _ => Ok(SequenceCheck::Next),
+        }
+    }
+
+    /// Whether a marker may be appended.
+    pub(crate) fn check_marker(
+        &self,
+        batch: &BatchHeader,
+        marker: &Marker,
+        epoch: MarkerEpoch,
+    ) -> Result<(), SequenceError> {
+        let Some(known) = self.known(batch) else { return Ok(()) };
+        check_epoch(batch, known)?;
+        if epoch == MarkerEpoch::Raised
+            && batch.producer_epoch == known.epoch
+            && known.transaction_first_offset.is_some()
+        {
+            // It ended an earlier transaction, and must not end this one.
+            return Err(old_epoch(batch, known));
+        }
+        if known.coordinator_epoch > marker.coordinator_epoch {
+            return Err(SequenceError::CoordinatorFenced {
                 producer_id: batch.producer_id,
-                epoch: batch.producer_epoch,
-                current: known.epoch,
+                epoch: marker.coordinator_epoch,
+                current: known.coordinator_epoch,
             });
         }
-        let last_sequence = known.batches.last().map_or(-1, |last| last.last_sequence);
-        let out_of_order = |last| SequenceError::OutOfOrder {
-            producer_id: batch.producer_id,
-            sequence: batch.base_sequence,
-            last_sequence: last,
-        };
-        if batch.producer_epoch > known.epoch {
-            return if batch.base_sequence == 0 {
-                Ok(SequenceCheck::Next)
-            } else {
-                Err(out_of_order(-1))
-            };
-        }
-        let duplicate = known.batches.iter().find(|produced| {
-            produced.base_sequence() == batch.base_sequence
-                && produced.last_sequence == batch.last_sequence()
-        });
-        match duplicate {
-            Some(produced) => Ok(SequenceCheck::Duplicate(*produced)),
-            None if last_sequence < 0 || follows(last_sequence, batch.base_sequence) => {
-                Ok(SequenceCheck::Next)
-            }
-            None => Err(out_of_order(last_sequence)),
-        }
+        Ok(())
     }
 
     /// Takes over a batch that was given its offset and is about to be written.
     pub(crate) fn stage(&mut self, batch: &BatchHeader, now_ms: i64) {
-        if !batch.has_producer_id() {
-            return;
+        if batch.has_producer_id() && !batch.is_control() {
+            self.staged_producer(batch, now_ms).append(batch, now_ms);
         }
-        let known =
-            self.staged.get(&batch.producer_id).or_else(|| self.producers.get(&batch.producer_id));
-        let mut producer = known.cloned().unwrap_or_else(|| Producer::new(batch, now_ms));
-        producer.apply(batch, now_ms);
-        self.staged.insert(batch.producer_id, producer);
+    }
+
+    /// `stage` for a marker.
+    pub(crate) fn stage_marker(&mut self, batch: &BatchHeader, marker: &Marker, now_ms: i64) {
+        self.staged_producer(batch, now_ms).end_transaction(batch, marker, now_ms);
+    }
+
+    fn staged_producer(&mut self, batch: &BatchHeader, now_ms: i64) -> &mut Producer {
+        let known = self.producers.get(&batch.producer_id);
+        self.staged
+            .entry(batch.producer_id)
+            .or_insert_with(|| known.cloned().unwrap_or_else(|| Producer::new(batch, now_ms)))
     }
 
     /// Forgets what was staged: it was written and applied, or failed.
@@ -159,18 +290,40 @@ impl ProducerState {
         self.staged.clear();
     }
 
-    /// Takes over a batch that is in the log.
+    /// Takes over a batch of records that is in the log.
     pub(crate) fn apply(&mut self, batch: &BatchHeader, now_ms: i64) {
-        if batch.has_producer_id() {
-            let producer = self
-                .producers
-                .entry(batch.producer_id)
-                .or_insert_with(|| Producer::new(batch, now_ms));
-            producer.apply(batch, now_ms);
+        if !batch.has_producer_id() || batch.is_control() {
+            return;
+        }
+        let producer =
+            self.producers.entry(batch.producer_id).or_insert_with(|| Producer::new(batch, now_ms));
+        if let Some(first_offset) = producer.append(batch, now_ms) {
+            self.transactions.begin(batch.producer_id, first_offset);
         }
     }
 
-    /// Forgets producers that have been idle for `expiration_ms`.
+    /// Takes over a marker that is in the log; what the index has to note of the transaction, if one was aborted.
+    pub(crate) fn apply_marker(
+        &mut self,
+        batch: &BatchHeader,
+        marker: &Marker,
+        now_ms: i64,
+    ) -> Option<AbortedEntry> {
+        let producer_id = batch.producer_id;
+        let producer =
+            self.producers.entry(producer_id).or_insert_with(|| Producer::new(batch, now_ms));
+        let first_offset = producer.end_transaction(batch, marker, now_ms)?;
+        let last_offset = batch.base_offset;
+        let last_stable_offset = self.transactions.end(producer_id, first_offset, last_offset);
+        if marker.committed {
+            return None;
+        }
+        let entry = AbortedEntry { producer_id, first_offset, last_offset, last_stable_offset };
+        self.transactions.note_aborted(entry);
+        Some(entry)
+    }
+
+    /// Forgets producers that have been idle for `expiration_ms` and have no open transaction.
     pub(crate) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.retain(|_, producer| {
             producer.transaction_first_offset.is_some()
@@ -178,105 +331,75 @@ impl ProducerState {
         });
     }
 
+    /// The producers that are known, in no order.
+    pub(crate) fn list(&self) -> impl Iterator<Item = ProducerInfo> + '_ {
+        self.producers.iter().map(|(id, producer)| ProducerInfo {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.last().map_or(-1, |last| last.last_sequence),
+            last_timestamp_ms: producer.last_timestamp_ms,
+            coordinator_epoch: producer.coordinator_epoch,
+            open_transaction: producer.transaction_first_offset,
+        })
+    }
+
+    /// What each known producer wrote last, for compaction to keep.
+    pub(crate) fn last_writes(&self) -> HashMap<i64, LastWrite> {
+        let last = |producer: &Producer| LastWrite {
+            epoch: producer.epoch,
+            data_offset: producer.batches.last().map(|batch| batch.last_offset),
+        };
+        self.producers.iter().map(|(id, producer)| (*id, last(producer))).collect()
+    }
+
+    /// What readers see of the transactions.
+    pub(crate) fn transactions(&self) -> &Arc<Transactions> {
+        &self.transactions
+    }
+
+    /// Puts another state in place of this one. Readers go on with the same `Transactions`, and see one or the other.
+    pub(crate) fn replace(&mut self, mut fresh: Self) {
+        self.transactions.replace(&fresh.transactions);
+        fresh.transactions = Arc::clone(&self.transactions);
+        *self = fresh;
+    }
+
     /// How many producers are known.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.producers.len()
     }
+}
 
-    /// The bytes of a snapshot file.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(4 + 44 * self.producers.len());
-        let count = i32::try_from(self.producers.len()).unwrap_or(i32::MAX);
-        body.extend_from_slice(&count.to_be_bytes());
-        let mut ids: Vec<_> = self.producers.keys().collect();
-        ids.sort_unstable();
-        for id in ids.into_iter().take(usize::try_from(count).unwrap_or(0)) {
-            let producer = &self.producers[id];
-            let last = producer.batches.last();
-            body.extend_from_slice(&id.to_be_bytes());
-            body.extend_from_slice(&producer.epoch.to_be_bytes());
-            body.extend_from_slice(&last.map_or(-1, |batch| batch.last_sequence).to_be_bytes());
-            body.extend_from_slice(&last.map_or(-1, |batch| batch.last_offset).to_be_bytes());
-            body.extend_from_slice(&last.map_or(0, |batch| batch.offset_delta).to_be_bytes());
-            body.extend_from_slice(&producer.last_seen_ms.to_be_bytes());
-            body.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
-            body.extend_from_slice(&producer.transaction_first_offset.unwrap_or(-1).to_be_bytes());
-        }
-        let mut file = Vec::with_capacity(body.len() + 6);
-        file.extend_from_slice(&SNAPSHOT_VERSION.to_be_bytes());
-        file.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
-        file.extend_from_slice(&body);
-        file
-    }
-
-    /// Reads a snapshot file; `None` when it is torn or of another version.
-    pub(crate) fn decode(file: &[u8]) -> Option<Self> {
-        fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-            let (head, rest) = bytes.split_first_chunk::<N>()?;
-            *bytes = rest;
-            Some(*head)
-        }
-        let mut rest = file;
-        if i16::from_be_bytes(take(&mut rest)?) != SNAPSHOT_VERSION {
-            return None;
-        }
-        if u32::from_be_bytes(take(&mut rest)?) != crc32c::crc32c(rest) {
-            return None;
-        }
-        let count = i32::from_be_bytes(take(&mut rest)?);
-        let mut producers = HashMap::new();
-        for _ in 0..count {
-            let id = i64::from_be_bytes(take(&mut rest)?);
-            let epoch = i16::from_be_bytes(take(&mut rest)?);
-            let last_sequence = i32::from_be_bytes(take(&mut rest)?);
-            let last_offset = i64::from_be_bytes(take(&mut rest)?);
-            let offset_delta = i32::from_be_bytes(take(&mut rest)?);
-            let last_seen_ms = i64::from_be_bytes(take(&mut rest)?);
-            let coordinator_epoch = i32::from_be_bytes(take(&mut rest)?);
-            let first = i64::from_be_bytes(take(&mut rest)?);
-            let batches = if last_offset >= 0 && last_sequence >= 0 {
-                vec![ProducedBatch { last_sequence, last_offset, offset_delta }]
-            } else {
-                Vec::new()
-            };
-            let transaction_first_offset = (first >= 0).then_some(first);
-            producers.insert(
-                id,
-                Producer {
-                    epoch,
-                    batches,
-                    last_seen_ms,
-                    coordinator_epoch,
-                    transaction_first_offset,
-                },
-            );
-        }
-        rest.is_empty().then(|| Self { producers, staged: HashMap::new() })
-    }
-
-    /// Writes the snapshot for the state before `offset`. Not synced: a torn file is recognised and passed over.
-    pub(crate) fn write_snapshot(
-        &self,
-        fs: &dyn FileSystem,
-        directory: &Path,
-        offset: i64,
-    ) -> Result<(), LogError> {
-        let path = snapshot_path(directory, offset);
-        let write = || {
-            let file = fs.open(&path, OpenHow::Truncate)?;
-            file.write_all_at(&mut [IoSlice::new(&self.encode())], 0)
-        };
-        write().map_err(LogError::io("write", &path))
+fn old_epoch(batch: &BatchHeader, known: &Producer) -> SequenceError {
+    SequenceError::OldEpoch {
+        producer_id: batch.producer_id,
+        epoch: batch.producer_epoch,
+        current: known.epoch,
     }
 }
 
-const SNAPSHOT_VERSION: i16 = 1;
-
-/// Where the snapshot of the state before `offset` lies.
-pub(crate) fn snapshot_path(directory: &Path, offset: i64) -> PathBuf {
-    directory.join(format!("{offset:020}.snapshot"))
+fn check_epoch(batch: &BatchHeader, known: &Producer) -> Result<(), SequenceError> {
+    if batch.producer_epoch < known.epoch { Err(old_epoch(batch, known)) } else { Ok(()) }
 }
 
-#[cfg(test)]
-mod tests;
+fn check_sequence(batch: &BatchHeader, known: &Producer) -> Result<(), SequenceError> {
+    // A new epoch, begun by a marker or by this batch, starts at 0.
+    let last_sequence = if batch.producer_epoch == known.epoch {
+        known.batches.last().map_or(-1, |last| last.last_sequence)
+    } else {
+        -1
+    };
+    if follows(last_sequence, batch.base_sequence) {
+        return Ok(());
+    }
+    Err(out_of_order(batch, last_sequence))
+}
+
+fn out_of_order(batch: &BatchHeader, last_sequence: i32) -> SequenceError {
+    SequenceError::OutOfOrder {
+        producer_id: batch.producer_id,
+        sequence: batch.base_sequence,
+        last_sequence,
+    }
+}

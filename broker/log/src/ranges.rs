@@ -38,6 +38,14 @@ impl Ranges {
         start >= end || self.ranges.get(at).is_some_and(|range| range.0 <= start && end <= range.1)
     }
 
+    /// Forgets `start..end`.
+    pub(crate) fn remove(&mut self, start: u64, end: u64) {
+        let kept = self.ranges.iter().flat_map(|&(first, last)| {
+            [(first, last.min(start)), (first.max(end), last)].into_iter().filter(|(a, b)| a < b)
+        });
+        self.ranges = kept.collect();
+    }
+
     /// Forgets what lies behind `end`.
     pub(crate) fn truncate(&mut self, end: u64) {
         self.ranges.retain(|range| range.0 < end);
@@ -60,6 +68,11 @@ mod tests {
         assert_eq!(ranges.ranges, [(10, 40), (50, 60)]);
         assert!(ranges.contain(10, 40) && ranges.contain(33, 35) && ranges.contain(45, 45));
         assert!(!ranges.contain(9, 12) && !ranges.contain(35, 55) && !ranges.contain(40, 50));
+        let mut cut = ranges.clone();
+        cut.remove(20, 55);
+        assert_eq!(cut.ranges, [(10, 20), (55, 60)]);
+        cut.remove(12, 14);
+        assert_eq!(cut.ranges, [(10, 12), (14, 20), (55, 60)]);
         ranges.truncate(35);
         assert_eq!(ranges.ranges, [(10, 35)]);
     }

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cleaner::swap;
 use crate::epoch_cache::EpochCache;
 use crate::file_cache::FileCache;
 use crate::fs::FileSystem;
+use crate::index::IndexEntry;
 use crate::log::Log;
-use crate::producer_state::{ProducerState, snapshot_path};
+use crate::producer_state::{Marker, ProducerState, snapshot_path};
 use crate::scan::Scan;
 use crate::segment::Segment;
+use crate::transaction_index::AbortedEntry;
 use crate::{LogConfig, LogError, checkpoint};
 
 /// What opening a log found.
@@ -45,12 +48,19 @@ struct SegmentFiles {
     log: Option<u64>,
     index: Option<u64>,
     time_index: Option<u64>,
+    aborted: Option<u64>,
 }
 
 impl SegmentFiles {
+    /// Whether the index of aborted transactions, if there is one, has whole entries.
+    fn has_whole_aborted(&self) -> bool {
+        self.aborted.unwrap_or(0).is_multiple_of(AbortedEntry::SIZE as u64)
+    }
+
     /// Whether the index files can be used as they are.
     fn have_indexes(&self) -> bool {
-        self.index.is_some_and(|bytes| bytes % 8 == 0)
+        self.has_whole_aborted()
+            && self.index.is_some_and(|bytes| bytes % 8 == 0)
             && self
                 .time_index
                 .is_some_and(|bytes| bytes % 12 == 0 && (bytes > 0 || self.log == Some(0)))
@@ -72,14 +82,9 @@ fn list(fs: &dyn FileSystem, directory: &std::path::Path) -> Result<Option<Listi
     let mut listing = Listing::default();
     for entry in entries {
         let path = directory.join(&entry.name);
-        if [".deleted", ".cleaned", ".tmp"].iter().any(|suffix| entry.name.ends_with(suffix)) {
+        if [".deleted", ".tmp"].iter().any(|suffix| entry.name.ends_with(suffix)) {
             fs.remove_file(&path).map_err(LogError::io("remove", &path))?;
             continue;
-        }
-        if entry.name.ends_with(".swap") {
-            let reason =
-                "a compaction of Apache Kafka is not finished; stop Kafka cleanly first".to_owned();
-            return Err(LogError::BadFile { path, reason });
         }
         let Some((stem, suffix)) = entry.name.split_once('.') else { continue };
         let Ok(offset) = stem.parse::<i64>() else { continue };
@@ -92,6 +97,7 @@ fn list(fs: &dyn FileSystem, directory: &std::path::Path) -> Result<Option<Listi
             "timeindex" => {
                 listing.segments.entry(offset).or_default().time_index = Some(entry.length)
             }
+            "txnindex" => listing.segments.entry(offset).or_default().aborted = Some(entry.length),
             "snapshot" => listing.snapshots.push(offset),
             _ => {}
         }
@@ -115,6 +121,7 @@ impl Log {
         let mut log = Self::new(files, directory, topic_id, config);
         let mut report = RecoveryReport::default();
         let fs = Arc::clone(log.files.fs());
+        swap::recover(&*fs, &log.directory)?;
         let Some(listing) = list(&*fs, &log.directory)? else { return Ok((log, report)) };
         if let Ok(metadata) = fs.read(&log.directory.join("partition.metadata"))
             && let Some(topic_id) = checkpoint::parse_partition_metadata(&metadata)
@@ -132,9 +139,14 @@ impl Log {
         log.settle_start(known.log_start, now_ms)?;
         log.epochs.truncate_end(log.log_end);
         log.epochs.truncate_start(log.log_start);
-        log.snapshot_at = listing.snapshots.iter().copied().filter(|at| *at <= log.log_end).max();
-        log.load_producers(&listing.snapshots, now_ms)?;
-        log.derived_dirty |= log.snapshot_at != Some(log.log_end);
+        log.keep_snapshots(&listing.snapshots);
+        // Behind it, aborted transactions may be missing in the index files.
+        let damaged = listing.segments.iter().find(|(_, files)| !files.has_whole_aborted());
+        let trusted_end =
+            damaged.map_or(known.recovery_point, |(base, _)| known.recovery_point.min(*base));
+        log.load_producers(&listing.snapshots, trusted_end, now_ms)?;
+        log.close_aborted()?;
+        log.derived_dirty |= !listing.snapshots.contains(&log.log_end);
         Ok((log, report))
     }
 
@@ -179,15 +191,18 @@ impl Log {
                 && next <= recovery_point
                 && sizes.have_indexes()
             {
-                let (index, time_index) = (sizes.index.unwrap_or(0), sizes.time_index.unwrap_or(0));
-                let segment =
-                    Segment::closed(&self.files, &self.directory, base, size, index, time_index);
+                let bytes = |file: Option<u64>| file.unwrap_or(0);
+                let indexes = (bytes(sizes.index), bytes(sizes.time_index), bytes(sizes.aborted));
+                let segment = Segment::closed(&self.files, &self.directory, base, size, indexes);
                 self.segments.push(segment);
                 self.log_end = next;
                 continue;
             }
             let mut segment =
                 Segment::active(&self.files, &self.directory, base, size, recovery_point, now_ms)?;
+            if !sizes.has_whole_aborted() {
+                segment.aborted.truncate(|_| false);
+            }
             self.log_end = self.log_end.max(base);
             let config = self.config.clone();
             let (epochs, log_end) = (&mut self.epochs, &mut self.log_end);
@@ -205,7 +220,7 @@ impl Log {
                 report.truncated = Some(invalid);
                 segment.cut_tail()?;
             } else if next.is_some() {
-                self.unsynced.files.extend(segment.close()?);
+                self.unsynced.files.extend(segment.close_position_indexes()?);
             }
             // What lies behind the recovery point may be in the page cache only.
             let touched = recovered_bytes > 0 || report.truncated.is_some();
@@ -246,23 +261,42 @@ impl Log {
         Ok(())
     }
 
-    /// Producers from the newest snapshot that can be read, and from the batches behind it.
-    fn load_producers(&mut self, snapshots: &[i64], now_ms: i64) -> Result<(), LogError> {
+    /// Remembers the snapshots of recovery points, so that they go when there are newer ones.
+    fn keep_snapshots(&mut self, snapshots: &[i64]) {
+        let is_of_point = |at: &i64| {
+            *at <= self.log_end && self.segments.iter().all(|segment| segment.base_offset != *at)
+        };
+        self.snapshots = snapshots.iter().copied().filter(is_of_point).collect();
+    }
+
+    /// Producers from the newest snapshot that can be read, and from the batches behind it; aborted transactions go to
+    /// the index files, which are complete up to `trusted_end`.
+    fn load_producers(
+        &mut self,
+        snapshots: &[i64],
+        trusted_end: i64,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
         let fs = Arc::clone(self.files.fs());
-        self.producers = ProducerState::default();
-        let mut from = self.log_start;
+        let mut producers = ProducerState::default();
+        let first = self.segments.first().map_or(self.log_start, |segment| segment.base_offset);
+        let mut from = first;
         for &offset in snapshots.iter().rev() {
             let path = snapshot_path(&self.directory, offset);
-            let usable = offset <= self.log_end;
-            if usable
+            let is_of_log = (first..=self.log_end).contains(&offset);
+            if is_of_log && offset > trusted_end.max(first) {
+                continue;
+            }
+            if is_of_log
                 && let Ok(contents) = fs.read(&path)
-                && let Some(producers) = ProducerState::decode(&contents)
+                && let Some(read) = ProducerState::decode(&contents)
             {
-                self.producers = producers;
+                producers = read;
                 from = offset;
                 break;
             }
             // It describes records that are gone, or is torn.
+            self.snapshots.retain(|at| *at != offset);
             self.unsynced.directories.push(self.directory.clone());
             match fs.remove_file(&path) {
                 Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
@@ -271,25 +305,64 @@ impl Log {
                 _ => {}
             }
         }
-        self.replay_producers(from, now_ms)?;
-        self.producers.expire(now_ms, self.config.producer_id_expiration_ms);
+        if let Some(last_marker) = self.last_aborted_marker()? {
+            producers.transactions().forget_aborted_up_to(last_marker);
+        }
+        self.replay_producers(&mut producers, from, now_ms)?;
+        producers.expire(now_ms, self.config.producer_id_expiration_ms);
+        self.producers.replace(producers);
         Ok(())
     }
 
-    fn replay_producers(&mut self, from: i64, now_ms: i64) -> Result<(), LogError> {
+    fn replay_producers(
+        &mut self,
+        producers: &mut ProducerState,
+        from: i64,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
         if from >= self.log_end {
             return Ok(());
         }
         let first =
             self.segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
-        for segment in &self.segments[first..] {
+        for segment in &mut self.segments[first..] {
             let Some(start) = segment.locate(from)? else { continue };
             let file = segment.file()?;
-            let mut scan = Scan::headers(&*file, segment.path(), start.position, segment.size);
+            let path = segment.path().to_path_buf();
+            let mut scan = Scan::headers(&*file, &path, start.position, segment.size);
             while let Some(located) = scan.next()? {
-                if located.header.base_offset >= from {
-                    self.producers.apply(&located.header, now_ms);
+                if located.header.base_offset < from {
+                    continue;
                 }
+                if !located.header.is_control() {
+                    producers.apply(&located.header, now_ms);
+                } else if let Some(marker) = Marker::of(&scan.batch(&located)?)
+                    && let Some(entry) = producers.apply_marker(&located.header, &marker, now_ms)
+                {
+                    // Where the index has it already, it stays as it is.
+                    segment.aborted.push(entry);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last marker that the index files know.
+    fn last_aborted_marker(&self) -> Result<Option<i64>, LogError> {
+        for segment in self.segments.iter().rev() {
+            if let Some(last) = segment.aborted.last()? {
+                return Ok(Some(last.last_offset));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Closes the indexes of aborted transactions that were open for the replay.
+    fn close_aborted(&mut self) -> Result<(), LogError> {
+        let closed = self.segments.len().saturating_sub(1);
+        for segment in &mut self.segments[..closed] {
+            if !segment.aborted.is_closed() {
+                self.unsynced.files.extend(segment.aborted.close()?);
             }
         }
         Ok(())
@@ -301,7 +374,7 @@ impl Log {
             Some(listing) => listing.snapshots,
             None => Vec::new(),
         };
-        self.snapshot_at = self.snapshot_at.filter(|at| *at <= self.log_end);
-        self.load_producers(&snapshots, now_ms)
+        self.snapshots.retain(|at| *at <= self.log_end);
+        self.load_producers(&snapshots, self.log_end, now_ms)
     }
 }

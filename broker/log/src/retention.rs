@@ -11,6 +11,7 @@ impl Log {
     pub fn retain(&mut self, durable_end: i64, now_ms: i64) -> Result<usize, LogError> {
         self.usable()?;
         self.remove_doomed(now_ms)?;
+        self.transactions().advance(durable_end);
         self.producers.expire(now_ms, self.config.producer_id_expiration_ms);
         if let Some(active) = self.segments.last()
             && active.is_due(now_ms, &self.config)

@@ -1,4 +1,4 @@
-//! One segment: the records from `base_offset` up to the next segment's, with its two indexes.
+//! One segment: the records from `base_offset` up to the next segment's, with its indexes.
 //!
 //! - The bytes of a segment are whole batches, one behind the other, growing in offset.
 //! - Indexes are hints, rebuilt from the records when they disagree.
@@ -18,6 +18,7 @@ use crate::fs::{File, OpenHow};
 use crate::index::{Index, IndexEntry, OffsetEntry, TimeEntry};
 use crate::ranges::Ranges;
 use crate::scan::{Located, Scan};
+use crate::transaction_index::AbortedEntry;
 use crate::{LogConfig, LogError, TimestampOffset};
 
 /// One segment.
@@ -31,6 +32,8 @@ pub(crate) struct Segment {
     pub(crate) size: u64,
     pub(crate) offset_index: Index<OffsetEntry>,
     pub(crate) time_index: Index<TimeEntry>,
+    /// The aborted transactions whose markers are in the segment.
+    pub(crate) aborted: Index<AbortedEntry>,
     bytes_since_entry: u64,
     /// The largest timestamp and the last offset of the batch that has it; unknown in a closed segment until asked.
     newest: Option<TimestampOffset>,
@@ -42,7 +45,7 @@ pub(crate) struct Segment {
     pub(crate) checked: Ranges,
 }
 
-/// The suffixes of a segment's files; `.txnindex` comes with logs that Apache Kafka wrote.
+/// The suffixes of a segment's files; there is a `.txnindex` only where transactions were aborted.
 pub(crate) const SUFFIXES: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
 
 /// The path of a segment's file.
@@ -61,8 +64,17 @@ impl Segment {
         let index = Index::empty(Arc::clone(files), segment_path(directory, base_offset, "index"));
         let time_index =
             Index::empty(Arc::clone(files), segment_path(directory, base_offset, "timeindex"));
-        let segment = Self::new(files, directory, base_offset, index, time_index, 0, now_ms);
-        // A file left over from a failed attempt must not show through.
+        // Files left over from a failed attempt must not show through.
+        let aborted_path = segment_path(directory, base_offset, "txnindex");
+        match files.fs().remove_file(&aborted_path) {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LogError::io("remove", &aborted_path)(err));
+            }
+            _ => {}
+        }
+        let aborted = Index::empty(Arc::clone(files), aborted_path);
+        let indexes = (index, time_index, aborted);
+        let segment = Self::new(files, directory, base_offset, indexes, 0, now_ms);
         files.get(segment.key, &segment.path, OpenHow::Truncate)?;
         Ok(segment)
     }
@@ -73,8 +85,7 @@ impl Segment {
         directory: &Path,
         base_offset: i64,
         size: u64,
-        index_bytes: u64,
-        time_index_bytes: u64,
+        (index_bytes, time_index_bytes, aborted_bytes): (u64, u64, u64),
     ) -> Self {
         let index = Index::closed(
             Arc::clone(files),
@@ -83,7 +94,9 @@ impl Segment {
         );
         let path = segment_path(directory, base_offset, "timeindex");
         let time_index = Index::closed(Arc::clone(files), path, time_index_bytes);
-        Self::new(files, directory, base_offset, index, time_index, size, 0)
+        let path = segment_path(directory, base_offset, "txnindex");
+        let aborted = Index::closed(Arc::clone(files), path, aborted_bytes);
+        Self::new(files, directory, base_offset, (index, time_index, aborted), size, 0)
     }
 
     /// A segment to go on writing; index entries from `trusted_offset` on are dropped.
@@ -103,15 +116,23 @@ impl Segment {
         let path = segment_path(directory, base_offset, "timeindex");
         let time_index =
             Index::load(Arc::clone(files), path, |entry: &TimeEntry| trusted(entry.offset))?;
-        Ok(Self::new(files, directory, base_offset, index, time_index, size, now_ms))
+        let path = segment_path(directory, base_offset, "txnindex");
+        let aborted = Index::load(Arc::clone(files), path, |entry: &AbortedEntry| {
+            (base_offset..trusted_offset).contains(&entry.last_offset)
+        })?;
+        let indexes = (index, time_index, aborted);
+        Ok(Self::new(files, directory, base_offset, indexes, size, now_ms))
     }
 
     fn new(
         files: &Arc<FileCache>,
         directory: &Path,
         base_offset: i64,
-        offset_index: Index<OffsetEntry>,
-        time_index: Index<TimeEntry>,
+        (offset_index, time_index, aborted): (
+            Index<OffsetEntry>,
+            Index<TimeEntry>,
+            Index<AbortedEntry>,
+        ),
         size: u64,
         created_ms: i64,
     ) -> Self {
@@ -123,12 +144,18 @@ impl Segment {
             size,
             offset_index,
             time_index,
+            aborted,
             bytes_since_entry: 0,
             newest: None,
             first_timestamp: None,
             created_ms,
             checked: Ranges::default(),
         }
+    }
+
+    /// Names the records' file.
+    pub(crate) fn key(&self) -> FileKey {
+        self.key
     }
 
     /// The records' file.
@@ -323,6 +350,7 @@ impl Segment {
         self.offset_index
             .truncate(|entry| entry.offset < relative && u64::from(entry.position) < position);
         self.time_index.truncate(|entry| entry.offset < relative);
+        self.aborted.truncate(|entry| entry.last_offset < offset);
         self.cut_file(position)?;
         self.size = position;
         self.newest = None;
@@ -345,15 +373,24 @@ impl Segment {
 
     /// Ends the segment: its last time entry, its index files. Returns the files that are to be synced.
     pub(crate) fn close(&mut self) -> Result<Vec<Arc<dyn File>>, LogError> {
+        let mut files = self.close_position_indexes()?;
+        files.extend(self.aborted.close()?);
+        Ok(files)
+    }
+
+    /// `close`, but for the index of aborted transactions, which recovery completes later.
+    pub(crate) fn close_position_indexes(&mut self) -> Result<Vec<Arc<dyn File>>, LogError> {
         self.newest()?;
         self.push_newest();
-        Ok(vec![self.file()?, self.offset_index.close()?, self.time_index.close()?])
+        let indexes = [self.offset_index.close()?, self.time_index.close()?];
+        Ok([Some(self.file()?)].into_iter().chain(indexes).flatten().collect())
     }
 
     /// Writes what the index files lack.
     pub(crate) fn write_indexes(&mut self) -> Result<(), LogError> {
         self.offset_index.write()?;
-        self.time_index.write()
+        self.time_index.write()?;
+        self.aborted.write()
     }
 
     /// Renames the files to `.deleted` and returns where they lie now. Who holds the open file can go on reading it.
@@ -361,6 +398,7 @@ impl Segment {
         self.files.forget(self.key);
         self.offset_index.forget();
         self.time_index.forget();
+        self.aborted.forget();
         let mut renamed = Vec::new();
         for suffix in SUFFIXES.into_iter().chain(["snapshot"]) {
             let path = segment_path(directory, self.base_offset, suffix);

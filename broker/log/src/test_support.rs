@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aquifer_broker_protocol::batch::{
     BatchBuilder, BatchHeader, BatchOptions, NewRecord, RecordBatch, StampedBatch,
 };
+use aquifer_broker_protocol::control::EndTransactionMarker;
 use bytes::BytesMut;
 
 use crate::file_cache::FileCache;
@@ -17,13 +18,43 @@ use crate::{LogConfig, LogError, RecoveryReport, Staged};
 /// A producer's id, epoch and first sequence.
 pub(crate) type Sequence = (i64, i16, i32);
 
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Commit,
+    Abort,
+}
+
 /// A batch of records with these timestamps and values of `value_bytes` bytes.
 pub(crate) fn batch(
     sequence: Option<Sequence>,
     timestamps: &[i64],
     value_bytes: usize,
 ) -> BytesMut {
-    let mut options = BatchOptions::default();
+    build(sequence, BatchOptions::default(), timestamps, value_bytes)
+}
+
+/// A batch of a transaction.
+pub(crate) fn transactional(
+    sequence: Sequence,
+    timestamps: &[i64],
+    value_bytes: usize,
+) -> BytesMut {
+    let options = BatchOptions { transactional: true, ..BatchOptions::default() };
+    build(Some(sequence), options, timestamps, value_bytes)
+}
+
+/// The marker that ends a transaction of the producer with this id and epoch.
+pub(crate) fn marker(id: i64, epoch: i16, end: End, coordinator_epoch: i32) -> BytesMut {
+    EndTransactionMarker { commit: end == End::Commit, coordinator_epoch }.batch(id, epoch, 1000)
+}
+
+fn build(
+    sequence: Option<Sequence>,
+    mut options: BatchOptions,
+    timestamps: &[i64],
+    value_bytes: usize,
+) -> BytesMut {
     if let Some((id, epoch, base_sequence)) = sequence {
         (options.producer_id, options.producer_epoch, options.base_sequence) =
             (id, epoch, base_sequence);

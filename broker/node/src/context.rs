@@ -5,6 +5,7 @@
 //!   be overtaken for longer holds the connection's turn.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::FetchSessions;
 use crate::clock::Clock;
 use crate::config::BrokerSettings;
 use crate::connection::Frame;
@@ -25,7 +27,9 @@ pub(crate) struct NodeState {
     pub(crate) cluster_id: String,
     /// The address clients are told to connect to; the one they connected to where it is `None`.
     pub(crate) advertised: Option<(String, u16)>,
-    /// The broker's configuration.
+    /// The data directory as clients are told of it: without links and relative parts.
+    pub(crate) log_dir: PathBuf,
+    /// The broker's configuration as it was given at the start; see `Hosting::live_settings`.
     pub(crate) settings: Arc<BrokerSettings>,
     /// The time.
     pub(crate) clock: Clock,
@@ -35,6 +39,8 @@ pub(crate) struct NodeState {
     pub(crate) partitions: Arc<Partitions>,
     /// The machines of this node: topics, groups, producer ids, and the image of what is durable.
     pub(crate) hosting: Arc<Hosting>,
+    /// What clients read in fetch sessions.
+    pub(crate) fetch_sessions: FetchSessions,
 }
 
 /// The connection that requests come from.

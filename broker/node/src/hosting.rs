@@ -1,5 +1,5 @@
 //! Hosts the machines of this node over internal topics: topics and configs over `__cluster_metadata-0`, groups and
-//! their offsets over `__consumer_offsets`.
+//! their offsets over `__consumer_offsets`, transactions over `__transaction_state`.
 //!
 //! - Each machine has one task, which owns its state: it decides, applies, appends, and releases replies when the
 //!   append is durable. What arrives while an append is in flight is decided together and appended as one.
@@ -15,9 +15,10 @@ mod steady;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod transaction;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use aquifer_broker_coordinator::group::GroupMachine;
 use aquifer_broker_coordinator::topic::TopicMachine;
@@ -31,6 +32,8 @@ pub(crate) use self::error::{HostError, code_of};
 use self::machine_host::MachineHandle;
 use self::steady::SteadyClock;
 pub(crate) use self::topic::{TopicRefusal, new_topic_id};
+use self::transaction::Transactions;
+pub(crate) use self::transaction::{InTransaction, Marker, MarkerError, NotInTransaction};
 use crate::clock::Clock;
 use crate::config::BrokerSettings;
 use crate::partition::Partitions;
@@ -38,18 +41,26 @@ use crate::partition::Partitions;
 /// The topic that keeps groups and their offsets.
 pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 
+/// The topic that keeps transactions.
+pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
+
 /// The topic that keeps topics, configs and producer ids; clients never see it.
 pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// The machines of this node.
 pub(crate) struct Hosting {
+    me: Weak<Self>,
+    /// As given at the start.
     settings: Arc<BrokerSettings>,
+    /// With what was set at run time.
+    live_settings: Arc<ArcSwap<BrokerSettings>>,
     partitions: Arc<Partitions>,
     clock: SteadyClock,
     image: Arc<ArcSwap<MetadataImage>>,
     topics: MachineHandle<TopicMachine>,
     /// By partition of `__consumer_offsets`; those that were neither written nor asked for are not there.
     groups: Mutex<HashMap<i32, MachineHandle<GroupMachine>>>,
+    transactions: Arc<Transactions>,
     producer_ids: Mutex<ProducerIdBlock>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     stop: CancellationToken,
@@ -77,28 +88,39 @@ impl Hosting {
         let stop = CancellationToken::new();
         let clock = SteadyClock::new(clock);
         let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
+        let live_settings = Arc::new(ArcSwap::from(Arc::clone(&settings)));
+        let shown =
+            topic::Shown { image: Arc::clone(&image), settings: Arc::clone(&live_settings) };
         let (topics, task) =
-            topic::start_machine(&settings, &partitions, &clock, Arc::clone(&image), stop.clone())
-                .await?;
-        let hosting = Arc::new(Self {
+            topic::start_machine(&settings, &partitions, &clock, shown, stop.clone()).await?;
+        let hosting = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             settings,
+            live_settings,
             partitions,
             clock,
             image,
             topics,
             groups: Mutex::new(HashMap::new()),
+            transactions: Arc::default(),
             producer_ids: Mutex::new(ProducerIdBlock { first: 0, length: 0 }),
             tasks: Mutex::new(vec![task]),
             stop,
         });
         hosting.begin().await?;
         hosting.resume_groups();
+        hosting.resume_transactions();
         Ok(hosting)
     }
 
     /// What exists and is durable.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         self.image.load_full()
+    }
+
+    /// The broker's configuration with what was set at run time.
+    pub(crate) fn live_settings(&self) -> Arc<BrokerSettings> {
+        self.live_settings.load_full()
     }
 
     /// Ends all machines; replies that were not durable are dropped. Waits until nothing is appended any more.

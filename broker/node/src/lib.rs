@@ -10,6 +10,7 @@ mod config;
 mod connection;
 mod context;
 mod error;
+mod features;
 mod hosting;
 mod listener;
 mod node;

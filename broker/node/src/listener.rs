@@ -53,7 +53,9 @@ pub(crate) async fn accept(listener: TcpListener, node: Arc<NodeState>) {
                 continue;
             }
         };
-        let Some(place) = OpenConnections::enter(&open, address.ip(), &node.settings) else {
+        let Some(place) =
+            OpenConnections::enter(&open, address.ip(), &node.hosting.live_settings())
+        else {
             tracing::warn!(client = %address, "connection refused: max.connections or max.connections.per.ip are open");
             continue;
         };

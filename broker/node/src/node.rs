@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::NodeError;
+use crate::api::FetchSessions;
 use crate::clock::Clock;
 use crate::config::{BrokerSettings, ConfigError};
 use crate::context::NodeState;
@@ -55,7 +56,7 @@ pub struct Node {
 /// # Errors
 /// When a setting is wrong, the data directory is in use or cannot be recovered, or the address is taken.
 pub async fn start(config: NodeConfig) -> Result<Node, NodeError> {
-    let settings = Arc::new(BrokerSettings::new(&config.settings)?);
+    let mut settings = BrokerSettings::new(&config.settings)?;
     let advertised = match config.advertised {
         Some(advertised) => Some(advertised),
         None => settings.set_value("advertised.listeners").map(parse_advertised).transpose()?,
@@ -67,6 +68,15 @@ pub async fn start(config: NodeConfig) -> Result<Node, NodeError> {
     let address = listener
         .local_addr()
         .map_err(|source| NodeError::Listen { address: config.listen, source })?;
+    let log_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    settings.note_given("node.id", settings.node_id.to_string());
+    settings.note_given("broker.id", settings.node_id.to_string());
+    settings.note_given("listeners", format!("PLAINTEXT://{address}"));
+    settings.note_given("log.dirs", log_dir.display().to_string());
+    if let Some((host, port)) = &advertised {
+        settings.note_given("advertised.listeners", format!("PLAINTEXT://{host}:{port}"));
+    }
+    let settings = Arc::new(settings);
     let clock = Clock::system();
     let partitions = Partitions::open(PartitionsSettings {
         node_id: settings.node_id,
@@ -77,6 +87,7 @@ pub async fn start(config: NodeConfig) -> Result<Node, NodeError> {
         tail_cache_bytes_max: TAIL_CACHE_BYTES_MAX,
         free_bytes_min: FREE_BYTES_MIN,
         retention_check_ms: settings.log_retention_check_interval_ms,
+        cleaner: settings.log_cleaner.clone(),
         clock: clock.clone(),
     })
     .await
@@ -91,6 +102,10 @@ pub async fn start(config: NodeConfig) -> Result<Node, NodeError> {
     let state = Arc::new(NodeState {
         cluster_id: partitions.cluster_id().to_owned(),
         advertised,
+        log_dir,
+        fetch_sessions: FetchSessions::new(
+            usize::try_from(settings.max_incremental_fetch_session_cache_slots).unwrap_or_default(),
+        ),
         settings,
         clock,
         stopping: CancellationToken::new(),

@@ -14,6 +14,7 @@ mod set;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod validation;
 mod values;
 mod waiting;
@@ -21,8 +22,8 @@ mod waiting;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
-use aquifer_broker_log::{Log, LogError, SyncTargets};
-use arc_swap::ArcSwap;
+use aquifer_broker_log::{Log, LogError, SyncTargets, Transactions};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -33,11 +34,11 @@ use self::waiting::Waiting;
 use crate::writer::Lane;
 
 pub(crate) use self::append::PendingAppend;
-pub(crate) use self::error::PartitionError;
-pub(crate) use self::set::{Partitions, PartitionsSettings};
+pub(crate) use self::error::{PartitionError, RefusedRecords};
+pub(crate) use self::set::{CleanerSettings, Partitions, PartitionsSettings};
 pub(crate) use self::values::{
     Acks, AppendHow, Appended, FileRange, FlushMode, LogSlice, Origin, PartitionConfig,
-    PartitionOffsets, ReadBound, ReadResult, TimestampOffset, TopicPartition,
+    PartitionOffsets, ReadBound, ReadResult, TimestampOffset, TopicPartition, Validation,
 };
 
 /// One partition. Shared behind an `Arc`; see `Partitions` for where they come from.
@@ -53,6 +54,8 @@ pub(crate) struct Partition {
     log_start: AtomicI64,
     high_watermark: AtomicI64,
     log_end: AtomicI64,
+    /// Those of the log, once it was opened.
+    transactions: ArcSwapOption<Transactions>,
     /// Set when the partition was deleted or the broker stops: nothing is accepted and nobody waits any more.
     gone: AtomicBool,
     slot: Mutex<Slot>,
@@ -82,14 +85,15 @@ impl Partition {
         self.leader_epoch.load(Ordering::Acquire)
     }
 
-    /// Log start, high watermark and log end.
+    /// Log start, high watermark, last stable offset and log end.
     pub(crate) fn offsets(&self) -> PartitionOffsets {
-        // Read in this order the three never contradict each other.
+        // Read in this order they never contradict each other.
         let log_start = self.log_start.load(Ordering::Acquire);
         let high_watermark = self.high_watermark.load(Ordering::Acquire);
         PartitionOffsets {
             log_start,
             high_watermark,
+            last_stable: self.last_stable(log_start, high_watermark),
             log_end: self.log_end.load(Ordering::Acquire),
         }
     }
@@ -106,7 +110,8 @@ impl Partition {
         PartitionError::Gone(format!("{}-{}", self.id.topic, self.id.partition))
     }
 
-    fn is_gone(&self) -> bool {
+    /// Whether the partition was deleted or the broker stops.
+    pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
@@ -159,8 +164,9 @@ impl Partition {
     }
 
     fn advance(&self, end: i64) {
-        let before = self.high_watermark.fetch_max(end, Ordering::AcqRel);
-        let ready = self.waiting.lock().advance(end.max(before));
+        let high_watermark = self.high_watermark.fetch_max(end, Ordering::AcqRel).max(end);
+        let last_stable = self.advance_decided(high_watermark);
+        let ready = self.waiting.lock().advance(high_watermark, last_stable);
         ready.tell();
     }
 
@@ -210,20 +216,21 @@ impl Partition {
         self.log_end.store(log.log_end(), Ordering::Release);
         self.high_watermark.store(log.log_end(), Ordering::Release);
         self.leader_epoch.fetch_max(log.latest_epoch().unwrap_or(-1), Ordering::AcqRel);
+        self.transactions.store(Some(Arc::clone(log.transactions())));
     }
 
-    /// Notifies once when the high watermark is past `after` (at once if it is), or the partition is gone.
-    /// One `Notify` may wait on many partitions; dropping it ends the wait. A failed sync notifies too.
-    pub(crate) fn notify_past(&self, after: i64, notify: &Arc<Notify>) {
+    /// Notifies once when the high watermark, or what else bounds a read, is past `after` (at once if it is), or the
+    /// partition is gone. One `Notify` may wait on many partitions; dropping it ends the wait. A failed sync notifies too.
+    pub(crate) fn notify_past(&self, after: i64, bound: ReadBound, notify: &Arc<Notify>) {
         let mut waiting = self.waiting.lock();
-        if self.is_gone() || self.high_watermark.load(Ordering::Acquire) > after {
+        if self.is_gone() || self.limit(bound) > after {
             notify.notify_one();
         } else {
-            waiting.add_reader(after, notify);
+            waiting.add_reader(after, bound, notify);
         }
     }
 
-    /// The end of what was appended before the call, once it is durable: the answer to ListOffsets "latest".
+    /// The end of what was appended before the call, once it is durable.
     pub(crate) async fn synced_end(&self) -> Result<i64, PartitionError> {
         let notify = Arc::new(Notify::new());
         let mut end = self.log_end.load(Ordering::Acquire);
@@ -236,7 +243,7 @@ impl Partition {
             if self.high_watermark.load(Ordering::Acquire) >= end {
                 return Ok(self.high_watermark.load(Ordering::Acquire));
             }
-            self.notify_past(end - 1, &notify);
+            self.notify_past(end - 1, ReadBound::HighWatermark, &notify);
             notify.notified().await;
         }
     }

@@ -1,10 +1,16 @@
 //! A node over real sockets: bytes by hand, and librdkafka.
 
+mod admin;
 mod bounds;
 mod clients;
+mod fetch_sessions;
 mod frames;
+mod log_apis;
 mod metadata;
+mod old_versions;
 mod records;
+mod refusals;
+mod transactions;
 mod wire;
 
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Record batches of format 2: a borrowed view, checks, patches in place, and a builder.
 //!
-//! - A batch is read where it lies: its records are never copied, and never decompressed.
+//! - A batch is read where it lies: its records are never copied; they are decompressed only by `decode_records`.
 //! - The CRC-32C covers everything from the attributes on, so base offset and leader epoch can be patched
 //!   without touching it.
 //! - `parse` believes only lengths. Whether the checksum holds and the records are laid out as records is asked for
@@ -9,6 +9,11 @@
 //! References: <https://kafka.apache.org/documentation/#recordbatch>.
 
 mod builder;
+#[cfg(test)]
+mod client_batches;
+mod decoded;
+#[cfg(test)]
+mod decoded_tests;
 mod error;
 mod header;
 mod patch;
@@ -18,6 +23,7 @@ mod stamped;
 mod tests;
 
 pub use builder::{BatchBuilder, BatchOptions, NewRecord};
+pub use decoded::DecodedRecords;
 pub use error::BatchError;
 pub use header::{BatchHeader, Compression, TimestampType};
 pub use patch::{set_base_offset_and_epoch, set_log_append_time};
@@ -179,15 +185,21 @@ impl<'a> RecordBatch<'a> {
         }
     }
 
+    /// The records of any batch, decompressed into at most `bytes_max` bytes if they are compressed.
+    ///
+    /// # Errors
+    /// When they cannot be decompressed, or become more than `bytes_max`. Uncompressed records are not bounded.
+    pub fn decode_records(&self, bytes_max: usize) -> Result<DecodedRecords<'a>, BatchError> {
+        DecodedRecords::decode(&self.header, self.record_bytes(), bytes_max)
+    }
+
     /// Walks an uncompressed batch: lengths fit exactly, the count is right, offset deltas rise and stay below the last.
     /// A compressed batch passes: its records cannot be seen. Holds for every batch in a log, compacted ones included.
     ///
     /// # Errors
     /// The first thing that does not fit.
     pub fn validate_framing(&self) -> Result<(), BatchError> {
-        if self.header.last_offset_delta < 0 {
-            return Err(self.last_offset_delta_error());
-        }
+        self.header.check_framing()?;
         match self.compression() {
             Compression::None => {
                 record::walk(&self.header, self.record_bytes(), record::Deltas::Rising).map(drop)
@@ -204,15 +216,7 @@ impl<'a> RecordBatch<'a> {
     /// # Errors
     /// The first thing that does not fit.
     pub fn validate_produced(&self) -> Result<Option<Survey>, BatchError> {
-        if self.header.record_count == 0 {
-            return Err(BatchError::RecordCount {
-                declared: 0,
-                remaining: self.record_bytes().len() as u64,
-            });
-        }
-        if i64::from(self.header.last_offset_delta) + 1 != i64::from(self.header.record_count) {
-            return Err(self.last_offset_delta_error());
-        }
+        self.header.check_produced()?;
         match self.compression() {
             Compression::None => {
                 record::walk(&self.header, self.record_bytes(), record::Deltas::Dense).map(Some)
@@ -220,13 +224,6 @@ impl<'a> RecordBatch<'a> {
             Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd => {
                 Ok(None)
             }
-        }
-    }
-
-    fn last_offset_delta_error(&self) -> BatchError {
-        BatchError::LastOffsetDelta {
-            last_offset_delta: self.header.last_offset_delta,
-            record_count: self.header.record_count,
         }
     }
 }

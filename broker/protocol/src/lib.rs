@@ -3,7 +3,7 @@
 //! - Pure: bytes and values in, bytes and values out.
 //! - Bytes from outside are never trusted: every length and count is checked against the bytes that remain
 //!   before anything is allocated, and bad input is an error, never a panic.
-//! - Record batches stay the bytes they are; nothing here decompresses or rebuilds them.
+//! - Record batches stay the bytes they are; they are decompressed and rebuilt only where that is asked for.
 //!
 //! What a request means is the business of `broker/node` and `broker/coordinator`.
 
@@ -12,10 +12,14 @@
 #[doc(hidden)]
 pub mod arbitrary;
 pub mod batch;
+pub mod compression;
+pub mod control;
 pub mod encoder;
 mod error;
 pub mod error_code;
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 pub mod message;
 pub mod primitive;
 pub mod request_header;

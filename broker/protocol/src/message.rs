@@ -22,14 +22,29 @@ mod records;
 #[cfg(test)]
 mod tests;
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod elect_leaders;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -37,15 +52,21 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
+pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
+pub mod update_features;
+pub mod write_txn_markers;
 
 pub use records::{Records, RecordsPiece};
 
@@ -315,7 +336,8 @@ impl ApiKey {
 }
 
 // TABLE. Produce starts at 0 because older librdkafka sends uncompressed to a broker that does not say so (KAFKA-18659);
-// its v0 to v2 are answered with an error. JoinGroup has v0 and v1 again since Kafka 4.1 (KAFKA-19444).
+// its v0 to v2 are answered with an error. JoinGroup has v0 and v1 again since Kafka 4.1 (KAFKA-19444). Versions that
+// Kafka 4 dropped are kept where only fields differ: of OffsetCommit and OffsetFetch not v0, which meant ZooKeeper.
 apis! {
     Produce = 0, produce::{ProduceRequest, ProduceResponse};
     Fetch = 1, fetch::{FetchRequest, FetchResponse};
@@ -333,12 +355,33 @@ apis! {
     ApiVersions = 18, api_versions::{ApiVersionsRequest, ApiVersionsResponse};
     CreateTopics = 19, create_topics::{CreateTopicsRequest, CreateTopicsResponse};
     DeleteTopics = 20, delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+    DeleteRecords = 21, delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
     InitProducerId = 22, init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
     OffsetForLeaderEpoch = 23, offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+    AddPartitionsToTxn = 24, add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
+    AddOffsetsToTxn = 25, add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+    EndTxn = 26, end_txn::{EndTxnRequest, EndTxnResponse};
+    WriteTxnMarkers = 27, write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+    TxnOffsetCommit = 28, txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
     DescribeConfigs = 32, describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
     AlterConfigs = 33, alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
+    AlterReplicaLogDirs = 34, alter_replica_log_dirs::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse};
+    DescribeLogDirs = 35, describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+    CreatePartitions = 37, create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
     DeleteGroups = 42, delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
+    ElectLeaders = 43, elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
     IncrementalAlterConfigs = 44, incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+    AlterPartitionReassignments = 45, alter_partition_reassignments::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
     ListPartitionReassignments = 46, list_partition_reassignments::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
+    OffsetDelete = 47, offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+    DescribeQuorum = 55, describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
+    UpdateFeatures = 57, update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
     DescribeCluster = 60, describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+    DescribeProducers = 61, describe_producers::{DescribeProducersRequest, DescribeProducersResponse};
+    DescribeTransactions = 65, describe_transactions::{DescribeTransactionsRequest, DescribeTransactionsResponse};
+    ListTransactions = 66, list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
+    ConsumerGroupHeartbeat = 68, consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+    ConsumerGroupDescribe = 69, consumer_group_describe::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
+    ListConfigResources = 74, list_config_resources::{ListConfigResourcesRequest, ListConfigResourcesResponse};
+    DescribeTopicPartitions = 75, describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 }

@@ -45,9 +45,11 @@ pub(crate) fn of_client(doing: &str, error: ClientError) -> ConnectError {
         ClientError::Setting(_) => ConnectError::config(message),
         ClientError::RecordTooLarge { .. } => ConnectError::record(message),
         // A dead handle is replaced when the task starts again from its stored offsets.
-        ClientError::Fatal { .. } | ClientError::Closed { .. } | ClientError::Rebalanced { .. } => {
-            ConnectError::retriable(message)
-        }
+        ClientError::Fatal { .. }
+        | ClientError::Fenced { .. }
+        | ClientError::Abortable { .. }
+        | ClientError::Closed { .. }
+        | ClientError::Rebalanced { .. } => ConnectError::retriable(message),
         other if other.is_retriable() => ConnectError::retriable(message),
         _ => ConnectError::fatal(message),
     }

@@ -332,13 +332,14 @@ impl Host {
             for (task, own) in (0_u32..).zip(connector.tasks()) {
                 let id = TaskId::new(name, task);
                 let restarts = self.restarts.get(&id).copied().unwrap_or_default();
+                let exactly_once = || self.exactly_once(config);
                 let one = match connector.target() {
                     TargetState::Started => Wanted::Run(TaskSpec {
                         connector: shared.clone(),
                         task: Arc::new(own.clone()),
                         restarts,
                     }),
-                    TargetState::Paused => Wanted::Paused { version },
+                    TargetState::Paused => Wanted::Paused { version, exactly_once: exactly_once() },
                     // Its tasks go with the commit record that comes with the state.
                     TargetState::Stopped => continue,
                 };
@@ -348,8 +349,16 @@ impl Host {
         wanted
     }
 
-    /// Statuses of tasks that an earlier worker left and nobody runs.
-    fn forget_strangers(&self, wanted: &BTreeMap<TaskId, Wanted>) {
+    /// Whether a connector's tasks write in transactions.
+    fn exactly_once(&self, config: &ConfigMap) -> bool {
+        let kind = plugin(&self.context, config).map(|plugin| plugin.kind());
+        kind == Some(ConnectorKind::Source)
+            && ConnectorSettings::read(ConnectorKind::Source, config)
+                .is_ok_and(|settings| settings.exactly_once(&self.context.settings))
+    }
+
+    /// Statuses of tasks that an earlier worker left and nobody runs; what they left open is aborted.
+    fn forget_strangers(&mut self, wanted: &BTreeMap<TaskId, Wanted>) {
         let strangers: Vec<StatusId> = {
             let herder = self.herder.read();
             let stranger = |id: &&StatusId| match id {
@@ -358,6 +367,13 @@ impl Host {
             };
             herder.status_ids().filter(stranger).cloned().collect()
         };
+        let tasks = strangers.iter().filter_map(|id| match id {
+            StatusId::Task(id) => Some(id.clone()),
+            StatusId::Connector(_) => None,
+        });
+        if self.context.settings.exactly_once {
+            self.tasks.fence(tasks.collect());
+        }
         for id in strangers {
             self.context.board.forget(id);
         }

@@ -1,7 +1,8 @@
 //! A worker of Kafka Connect: connectors by REST, their state in topics, their tasks here.
 //!
 //! - State is a fold over `connect-configs`, `connect-offsets` and `connect-status`, in Kafka Connect's own record formats.
-//! - Sources are at-least-once: records acknowledged, then offsets, then the connector is told. Sinks commit only what is finished.
+//! - Sources are exactly-once into their topics unless told otherwise: records and offsets in one transaction, then the connector is
+//!   told. Sinks commit only what is finished.
 //! - Knows no connector, converter or transform by name: they come in with [`Plugins`].
 //!
 //! Does not share its tasks with other workers.

@@ -3,6 +3,7 @@
 //! - A key is the JSON array of the connector's name and its source partition, a value the JSON of the source offset, a tombstone none.
 //! - Partitions are compared as JSON, not as bytes: another writer may have ordered their fields in another way. What is
 //!   rewritten keeps the bytes of the key it was read with, so that compaction finds it.
+//! - A source that is exactly-once writes them with its own transactional producer; a read sees committed ones alone.
 //! - A read first catches up with the brokers, so it sees everything that was acknowledged before.
 
 use std::collections::HashMap;
@@ -105,7 +106,8 @@ pub(crate) fn canonical(partition: &Map<String, Value>) -> String {
 }
 
 impl OffsetStore {
-    /// Reads the topic, which must exist.
+    /// Begins to read the topic, which must exist. It is not waited for: a task that died may have left a transaction open in it,
+    /// and that ends when the task is started again.
     pub(crate) async fn load(
         topic: &str,
         client: &ClientSettings,
@@ -156,11 +158,23 @@ impl OffsetStore {
         offsets: impl Iterator<Item = (&'a SourcePartition, &'a SourceOffset)>,
     ) -> Result<Arc<Acks>, ClientError> {
         let acks = Arc::new(Acks::new());
+        self.send_with(&self.producer, connector, offsets, &acks).await?;
+        Ok(acks)
+    }
+
+    /// Queues offsets with the records that they cover: with their producer, in its transaction.
+    pub(crate) async fn send_with<'a>(
+        &self,
+        producer: &Producer,
+        connector: &str,
+        offsets: impl Iterator<Item = (&'a SourcePartition, &'a SourceOffset)>,
+        acks: &Arc<Acks>,
+    ) -> Result<(), ClientError> {
         for (partition, offset) in offsets {
             let value = serde_json::to_vec(offset).unwrap_or_default();
-            self.send(connector, partition, Some(&value), &acks).await?;
+            self.send(producer, connector, partition, Some(&value), acks).await?;
         }
-        Ok(acks)
+        Ok(())
     }
 
     /// Sets offsets, or removes them where none is given, and waits until they are stored.
@@ -173,13 +187,14 @@ impl OffsetStore {
         for (partition, offset) in offsets {
             let value =
                 offset.as_ref().map(|offset| serde_json::to_vec(offset).unwrap_or_default());
-            self.send(connector, partition, value.as_deref(), &acks).await?;
+            self.send(&self.producer, connector, partition, value.as_deref(), &acks).await?;
         }
         acks.wait().await
     }
 
     async fn send(
         &self,
+        producer: &Producer,
         connector: &str,
         partition: &Map<String, Value>,
         value: Option<&[u8]>,
@@ -187,7 +202,7 @@ impl OffsetStore {
     ) -> Result<(), ClientError> {
         let stored = self.offsets.read().get(connector, partition).map(|stored| stored.key.clone());
         let key = stored.unwrap_or_else(|| new_key(connector, partition));
-        self.producer.send_waiting(&self.topic, None, Some(&key), value, &[], None, acks).await
+        producer.send_waiting(&self.topic, None, Some(&key), value, &[], None, acks).await
     }
 
     /// Stops reading.
@@ -205,7 +220,7 @@ async fn follow(
 ) -> Result<TopicState, ClientError> {
     let offsets = offsets.clone();
     let settings = TopicStateSettings::new(topic);
-    TopicState::load(client, settings, admin.clone(), producer.clone(), move |record| {
+    TopicState::follow(client, settings, admin.clone(), producer.clone(), move |record| {
         if let Some(key) = record.key {
             offsets.write().apply(key, record.value);
         }

@@ -52,7 +52,11 @@ pub(crate) enum Wanted {
     /// That it runs.
     Run(TaskSpec),
     /// That it rests.
-    Paused { version: Option<&'static str> },
+    Paused {
+        version: Option<&'static str>,
+        /// Whether it writes in transactions: one that an earlier worker left open is aborted.
+        exactly_once: bool,
+    },
     /// That it goes, and its status with it.
     Gone,
     /// That it ends with its worker.
@@ -124,9 +128,15 @@ pub(crate) async fn supervise(
         let now = wanted.borrow_and_update().clone();
         match now {
             Wanted::Run(spec) => run(&context, &id, spec, &mut wanted).await,
-            Wanted::Paused { version } => {
+            Wanted::Paused { version, exactly_once } => {
                 let status_id = StatusId::Task(id.clone());
                 context.board.report(status_id, State::Paused, None, version);
+                if exactly_once {
+                    tokio::select! {
+                        () = fence(&context, &id) => {}
+                        _ = wanted.changed() => continue,
+                    }
+                }
                 if wanted.changed().await.is_err() {
                     return;
                 }
@@ -140,6 +150,13 @@ pub(crate) async fn supervise(
                 return;
             }
         }
+    }
+}
+
+/// Aborts what a task that does not run may have left open: until its transaction times out, it holds up whoever reads its topics.
+pub(crate) async fn fence(context: &WorkerContext, id: &TaskId) {
+    if let Err(error) = source_task::fence(context, id).await {
+        tracing::warn!(task = %id, error = %error, "an open transaction could not be looked for");
     }
 }
 

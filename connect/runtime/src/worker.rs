@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::herder::TaskId;
-use crate::task::{Wanted, WorkerContext, supervise};
+use crate::task::{Wanted, WorkerContext, fence, supervise};
 
 /// The tasks of this worker.
 pub(crate) struct Tasks {
@@ -53,6 +53,18 @@ impl Tasks {
             let supervisor =
                 tokio::spawn(supervise(self.context.clone(), id.clone(), receiver, previous));
             self.running.insert(id, Running { wanted: sender, supervisor });
+        }
+    }
+
+    /// Aborts what tasks that nobody runs may have left open; one that comes to run under such an id waits for that.
+    pub(crate) fn fence(&mut self, ids: Vec<TaskId>) {
+        for id in ids {
+            let context = self.context.clone();
+            let fencing = tokio::spawn({
+                let id = id.clone();
+                async move { fence(&context, &id).await }
+            });
+            self.ending.insert(id, fencing);
         }
     }
 

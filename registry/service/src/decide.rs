@@ -4,6 +4,8 @@
 //! - Records of one decision are appended in order. What replaces something comes before the tombstone of what it replaces.
 //! - A key that was written in several spellings is written or deleted in all of them, ours last.
 
+mod ahead;
+
 use std::sync::Arc;
 
 use aquifer_registry_schema::{Reference, SchemaIdentity};
@@ -13,6 +15,7 @@ use crate::error::ApiError;
 use crate::state::record::{self, Key, SchemaValue};
 use crate::state::{Lookup, State, StoredSchema, Version, identity, subject};
 use crate::view::{Parsed, View};
+pub(crate) use ahead::{Ahead, Scope};
 
 /// A record to append: a key, and a value or a tombstone.
 pub(crate) type Record = (Vec<u8>, Option<Vec<u8>>);
@@ -121,7 +124,11 @@ pub(crate) fn test_compatibility(
 }
 
 /// Registers a schema, or finds that it is registered.
-pub(crate) fn register(view: &View, new: &NewSchema) -> Result<Decision<Version>, ApiError> {
+pub(crate) fn register(
+    view: &View,
+    new: &NewSchema,
+    ahead: &mut Ahead,
+) -> Result<Decision<Version>, ApiError> {
     check_mode(&view.state.read(), new)?;
     let canonical = canonical(view, new)?;
     let context = subject::context_of(&new.subject);
@@ -129,6 +136,7 @@ pub(crate) fn register(view: &View, new: &NewSchema) -> Result<Decision<Version>
     let mut live: Vec<Version> = all.iter().filter(|version| !version.deleted).cloned().collect();
     live.reverse();
     let id = view.state.read().id_of(context, &canonical.identity);
+    let id = id.or_else(|| ahead.id_of(context, &canonical.identity));
     if new.version.is_none() {
         let same = |version: &&Version| version.schema.identity == canonical.identity;
         let found = live.iter().find(same).or_else(|| {
@@ -152,8 +160,10 @@ pub(crate) fn register(view: &View, new: &NewSchema) -> Result<Decision<Version>
     }
     let state = view.state.read();
     let id = id.unwrap_or_else(|| {
-        state.id_max(context).max(view.marks.read().highest(context)).saturating_add(1)
+        let highest = state.id_max(context).max(view.marks.read().highest(context));
+        highest.max(ahead.highest(context)).saturating_add(1)
     });
+    ahead.take(context, canonical.identity, id);
     let stored = StoredSchema {
         id,
         schema_type: new.schema_type.clone(),

@@ -4,7 +4,10 @@
 //! - An answer to a write leaves when its records are durable and in the state that reads see.
 //! - An id is given out once, even if its schema is deleted for good later.
 //!
-//! Runs as one instance: a second one on the same topic is not noticed.
+//! - One instance writes, fenced by a transactional producer: the one that takes the topic over shuts the others out, and no
+//!   decision is made on a state that lacks what they wrote.
+//!
+//! Does not elect the one that writes: instances on the same topic take it over from each other, write by write.
 
 mod config;
 mod decide;

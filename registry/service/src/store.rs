@@ -1,11 +1,14 @@
 //! The topics behind the state: loading, following, writing.
 //!
-//! - One write at a time: catch up, decide, append, wait until our own follower has applied it, answer.
-//! - A write goes on when its client is gone; the next one starts only when its outcome is known.
-//! - After a write that may or may not be in the log, a NOOP is appended first: everything sent before it is settled then.
+//! - A write waits in a queue; one task decides and writes (`store/writer.rs`), several writes to a transaction.
+//! - A write goes on when its client is gone; who gives up before it has begun is told that nothing is written.
 //! - While the brokers are away, requests fail within the timeout and loading is tried again, for ever.
 //!
-//! Does not fence another registry that writes to the same topic: there is one instance.
+//! Does not choose who writes: the instance that last had something to write does, and others take over from it when they have.
+
+mod queue;
+mod take_over;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +18,25 @@ use aquifer_broker_client::{
     TopicState, TopicStateSettings,
 };
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Settings;
-use crate::decide::Decision;
+use crate::decide::{Ahead, Decision, Scope};
 use crate::error::ApiError;
-use crate::marks::{MARKS_TOPIC, Marks};
+use crate::marks::MARKS_TOPIC;
 use crate::state::Applied;
-use crate::state::record::Key;
 use crate::view::View;
+use queue::Job;
+use writer::{Legacy, Writer};
 
 /// How long to wait before loading is tried again.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
 /// How many reads may wait for the same question to the brokers.
 const CATCH_UPS_MAX: usize = 4_096;
+/// How many writes may wait; more are held back at the REST.
+const JOBS_MAX: usize = 4_096;
 /// How long a record may be retried before its write fails, in milliseconds.
 const DELIVERY_TIMEOUT_MS: u32 = 30_000;
 /// How long the brokers may take to say where a topic ends; while they are away, requests fail after this.
@@ -56,7 +62,7 @@ enum LoadError {
 pub(crate) struct Store {
     loaded: Arc<RwLock<Result<Arc<Loaded>, String>>>,
     settings: Settings,
-    writes: TaskTracker,
+    jobs: mpsc::Sender<Job>,
     ready: watch::Receiver<bool>,
 }
 
@@ -65,14 +71,7 @@ struct Loaded {
     view: Arc<View>,
     schemas: TopicState,
     marks: TopicState,
-    writer: Mutex<Writer>,
     catch_ups: mpsc::Sender<oneshot::Sender<Result<(), ClientError>>>,
-}
-
-#[derive(Default)]
-struct Writer {
-    /// Whether a record may be on its way that was never acknowledged.
-    uncertain: bool,
 }
 
 impl Store {
@@ -84,10 +83,11 @@ impl Store {
         tasks: &TaskTracker,
     ) -> Result<Self, ClientError> {
         let (ready_to, ready) = watch::channel(false);
+        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let store = Self {
             loaded: Arc::new(RwLock::new(Err("the registry is starting".to_owned()))),
             settings: settings.clone(),
-            writes: TaskTracker::new(),
+            jobs,
             ready,
         };
         let producer = Producer::new(
@@ -107,7 +107,7 @@ impl Store {
             stop,
             ready: ready_to,
         };
-        tasks.spawn(keeper.run());
+        tasks.spawn(keeper.run(waiting));
         Ok(store)
     }
 
@@ -148,85 +148,48 @@ impl Store {
     }
 
     /// Decides and writes; the answer comes when the records are durable and in our own state.
+    ///
+    /// `decide` is asked again when another writer came in between and what it decided was not written.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
-        decide: impl FnOnce(&View) -> Result<Decision<T>, ApiError> + Send + 'static,
+        scope: Scope,
+        decide: impl Fn(&View, &mut Ahead) -> Result<Decision<T>, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let loaded = self.loaded()?;
+        self.loaded()?;
         let timeout = self.settings.timeout;
-        let late = || ApiError::Timeout {
-            operation,
-            reason: "the Kafka brokers did not answer; whether it took effect is unknown"
-                .to_owned(),
-        };
-        let writing = self.writes.spawn(async move {
-            // Whoever has waited this long is told that nothing was written; so the write must not start later.
-            let unwritten = |reason: &str| ApiError::Timeout {
-                operation,
-                reason: format!("{reason}; nothing was written"),
-            };
-            let waiting = tokio::time::timeout(timeout, loaded.writer.lock()).await;
-            let mut writer = waiting.map_err(|_| unwritten("an earlier write is not finished"))?;
-            tokio::time::timeout(timeout.min(CATCH_UP), loaded.settle(&mut writer))
-                .await
-                .map_err(|_| unwritten("the Kafka brokers did not answer"))?
-                .map_err(|err| ApiError::of_write(operation, &err))?;
-            loaded.write(&mut writer, operation, decide).await
+        let timed_out = |reason: &str| ApiError::Timeout { operation, reason: reason.to_owned() };
+        let (job, mut answered) = Job::new(operation, scope, decide);
+        let turn = job.turn.clone();
+        let waited = tokio::time::timeout(timeout, async {
+            self.jobs.send(job).await.ok();
+            (&mut answered).await
         });
-        // Each step inside has its own limit; this one is for the append alone.
-        match tokio::time::timeout(timeout * 2 + CATCH_UP, writing).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(ApiError::Store(format!("{operation} operation failed"))),
-            Err(_) => Err(late()),
-        }
-    }
-
-    /// Waits for writes that have begun.
-    pub(crate) async fn finish(&self, timeout: Duration) {
-        self.writes.close();
-        if tokio::time::timeout(timeout, self.writes.wait()).await.is_err() {
-            tracing::warn!("stopping with a schema write unfinished");
-        }
+        let answer = match waited.await {
+            Ok(answer) => answer,
+            Err(_) if turn.take() => {
+                return Err(timed_out(
+                    "the Kafka brokers did not answer or earlier writes are not finished; nothing was written",
+                ));
+            }
+            // It has begun. Each step of it has its own limit; this one is for them all.
+            Err(_) => match tokio::time::timeout(timeout + CATCH_UP, answered).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    return Err(timed_out(
+                        "the Kafka brokers did not answer; whether it took effect is unknown",
+                    ));
+                }
+            },
+        };
+        answer.unwrap_or_else(|_| Err(ApiError::Store(format!("{operation} operation failed"))))
     }
 }
 
 impl Loaded {
-    /// Makes sure that the state holds everything that is in the log, or on its way there.
-    async fn settle(&self, writer: &mut Writer) -> Result<(), ClientError> {
-        if writer.uncertain {
-            self.schemas.append(0, &Key::Noop.write(), None).await?;
-            writer.uncertain = false;
-        }
-        self.schemas.catch_up().await
-    }
-
-    async fn write<T: Send + 'static>(
-        self: &Arc<Self>,
-        writer: &mut Writer,
-        operation: &'static str,
-        decide: impl FnOnce(&View) -> Result<Decision<T>, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let failed = |err: ClientError| ApiError::of_write(operation, &err);
-        let view = self.view.clone();
-        let decision = tokio::task::spawn_blocking(move || decide(&view))
-            .await
-            .map_err(|_| ApiError::Store(format!("{operation} operation failed")))??;
-        if let Some((context, id)) = &decision.mark {
-            let (key, value) = Marks::record(self.schemas.topic(), context, *id);
-            self.marks.append(0, &key, Some(&value)).await.map_err(failed)?;
-        }
-        if !decision.records.is_empty() {
-            let records: Vec<(&[u8], Option<&[u8]>)> = decision
-                .records
-                .iter()
-                .map(|(key, value)| (key.as_slice(), value.as_deref()))
-                .collect();
-            writer.uncertain = true;
-            self.schemas.append_all(0, &records).await.map_err(failed)?;
-            writer.uncertain = false;
-        }
-        Ok(decision.reply)
+    /// Why the topics can't be followed any more, if so.
+    fn failure(&self) -> Option<ClientError> {
+        self.schemas.failure().or_else(|| self.marks.failure())
     }
 
     async fn close(&self) {
@@ -246,15 +209,21 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(self) {
+    async fn run(self, mut waiting: mpsc::Receiver<Job>) {
         let stop = self.stop.clone();
+        let mut legacy = Legacy::default();
         while !stop.is_cancelled() {
             let loaded = tokio::select! {
-                loaded = self.load() => loaded,
+                loaded = self.load(legacy.witness()) => loaded,
                 () = stop.cancelled() => break,
             };
             let reason = match loaded {
-                Ok((loaded, catch_ups)) => self.serve(loaded, catch_ups).await,
+                Ok((loaded, catch_ups)) => {
+                    let writer = Writer::new(self.client.clone(), loaded.clone(), legacy);
+                    let reason;
+                    (reason, legacy) = self.serve(loaded, catch_ups, writer, &mut waiting).await;
+                    reason
+                }
                 Err(err) => err.to_string(),
             };
             if !stop.is_cancelled() {
@@ -275,38 +244,51 @@ impl Keeper {
         self.producer.flush(CLOSE).await.ok();
     }
 
-    /// Lets requests use the topics until they fail or the registry stops; answers why.
+    /// Lets requests use the topics until they fail or the registry stops; answers why, and what is left to write.
     async fn serve(
         &self,
         loaded: Arc<Loaded>,
         mut catch_ups: mpsc::Receiver<oneshot::Sender<Result<(), ClientError>>>,
-    ) -> String {
-        *self.store.loaded.write() = Ok(loaded.clone());
-        self.ready.send_replace(true);
-        let reason = tokio::select! {
-            err = loaded.schemas.failed() => err.to_string(),
-            err = loaded.marks.failed() => err.to_string(),
-            err = answer_catch_ups(&loaded.schemas, &mut catch_ups) => err.to_string(),
-            () = self.stop.cancelled() => "the registry is stopping".to_owned(),
+        writer: Writer,
+        waiting: &mut mpsc::Receiver<Job>,
+    ) -> (String, Legacy) {
+        let stop_writing = CancellationToken::new();
+        let reading = async {
+            let answering = async {
+                // Meanwhile the writer takes over, and ends what an earlier one may have left open: reading waits for that.
+                tokio::try_join!(loaded.schemas.catch_up(), loaded.marks.catch_up())?;
+                *self.store.loaded.write() = Ok(loaded.clone());
+                self.ready.send_replace(true);
+                Err::<(), _>(answer_catch_ups(&loaded.schemas, &mut catch_ups).await)
+            };
+            let reason = tokio::select! {
+                err = loaded.schemas.failed() => err.to_string(),
+                err = loaded.marks.failed() => err.to_string(),
+                Err(err) = answering => err.to_string(),
+                () = self.stop.cancelled() => "the registry is stopping".to_owned(),
+            };
+            *self.store.loaded.write() =
+                Err(format!("Error from the backend Kafka store: {reason}"));
+            stop_writing.cancel();
+            reason
         };
-        *self.store.loaded.write() = Err(format!("Error from the backend Kafka store: {reason}"));
-        if self.stop.is_cancelled() {
-            self.store.finish(CLOSE).await;
-        } else {
-            // A write that is under way ends before the topic is read again.
-            drop(loaded.writer.lock().await);
-        }
+        // A write that is under way ends before the topic is read again.
+        let (reason, legacy) = tokio::join!(reading, writer.run(waiting, &stop_writing));
         loaded.close().await;
-        reason
+        (reason, legacy)
     }
 
     async fn load(
         &self,
+        witness: Option<i64>,
     ) -> Result<(Arc<Loaded>, mpsc::Receiver<oneshot::Sender<Result<(), ClientError>>>), LoadError>
     {
         let settings = &self.store.settings;
         tokio::try_join!(self.ensure(&settings.topic), self.ensure(MARKS_TOPIC))?;
         let view = Arc::new(View::new(&settings.topic, settings.level));
+        if let Some(witness) = witness {
+            view.watch(witness);
+        }
         let marks = self.follow(MARKS_TOPIC, {
             let view = view.clone();
             move |record| view.marks.write().apply(record.key.unwrap_or_default(), record.value)
@@ -317,8 +299,7 @@ impl Keeper {
         });
         let (marks, schemas) = tokio::try_join!(marks, schemas)?;
         let (catch_ups, waiting) = mpsc::channel(CATCH_UPS_MAX);
-        let writer = Mutex::default();
-        Ok((Arc::new(Loaded { view, schemas, marks, writer, catch_ups }), waiting))
+        Ok((Arc::new(Loaded { view, schemas, marks, catch_ups }), waiting))
     }
 
     async fn follow(
@@ -328,7 +309,7 @@ impl Keeper {
     ) -> Result<TopicState, ClientError> {
         let settings = TopicStateSettings::new(topic);
         let (admin, producer) = (self.admin.clone(), self.producer.clone());
-        TopicState::load(&self.client, settings, admin, producer, apply).await
+        TopicState::follow(&self.client, settings, admin, producer, apply).await
     }
 
     /// Creates a topic as Confluent's registry does, and refuses one that would lose schemas.
@@ -358,6 +339,7 @@ impl Keeper {
 }
 
 fn apply(view: &View, record: &TopicRecord<'_>) {
+    view.witness(record.offset);
     let Some(key) = record.key else { return };
     match view.state.write().apply(key, record.value, record.timestamp_ms) {
         Applied::Understood => {}

@@ -4,6 +4,7 @@
 //! - References are resolved to their whole closure, what is needed before what needs it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use aquifer_registry_schema::{
@@ -27,6 +28,9 @@ pub(crate) struct View {
     pub(crate) marks: RwLock<Marks>,
     pub(crate) default_level: CompatibilityLevel,
     cache: Mutex<Cache>,
+    /// The offset whose record tells whether a transaction took effect, and whether it was applied.
+    watched: AtomicI64,
+    seen: AtomicBool,
 }
 
 #[derive(Default)]
@@ -58,7 +62,27 @@ impl View {
             marks: RwLock::new(Marks::new(topic)),
             default_level,
             cache: Mutex::default(),
+            watched: AtomicI64::new(-1),
+            seen: AtomicBool::new(false),
         }
+    }
+
+    /// Looks out for the record at an offset from now on: it must not have been applied yet.
+    pub(crate) fn watch(&self, offset: i64) {
+        self.seen.store(false, Ordering::Release);
+        self.watched.store(offset, Ordering::Release);
+    }
+
+    /// Notes that the record at an offset is applied.
+    pub(crate) fn witness(&self, offset: i64) {
+        if self.watched.load(Ordering::Acquire) == offset {
+            self.seen.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the record that was looked out for was applied.
+    pub(crate) fn witnessed(&self, offset: i64) -> bool {
+        self.watched.load(Ordering::Acquire) == offset && self.seen.load(Ordering::Acquire)
     }
 
     /// The level that holds for a subject.

@@ -17,8 +17,10 @@ use crate::context::LogContext;
 use crate::error::ClientError;
 use crate::settings::ClientSettings;
 
-/// How long one poll may wait: bounds how late a request to stop or to prove is seen.
+/// How long one poll may wait: bounds how late a request to stop is seen.
 const POLL: Duration = Duration::from_millis(100);
+/// How long a new handle may wait for the topic's leaders before it goes on without knowing them.
+const INTRODUCTION_MAX: Duration = Duration::from_secs(2);
 /// Waiters are told of progress at least this often while there is more to read.
 const RECORDS_PER_NOTICE: u32 = 500;
 
@@ -28,8 +30,6 @@ struct Follower<F> {
     apply: F,
     progressed: watch::Sender<u64>,
     unannounced: u32,
-    /// Per partition: the end that reading from the position on will confirm, once a seek for it was made.
-    proving: Vec<Option<i64>>,
 }
 
 /// Starts the thread; it ends when told to, or when the topic can't be followed any more.
@@ -48,7 +48,6 @@ pub(super) fn start(
             ("group.id", &group),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "true"),
             ("isolation.level", settings.isolation.name()),
             ("auto.offset.reset", "error"),
             ("allow.auto.create.topics", "false"),
@@ -63,15 +62,7 @@ pub(super) fn start(
     let failed = |err: &KafkaError| ClientError::from_library("follow topic", err);
     let consumer: BaseConsumer<LogContext> =
         BaseConsumer::from_config_and_context(&config, LogContext).map_err(|err| failed(&err))?;
-    let count = shared.positions.lock().len();
-    let mut list = TopicPartitionList::with_capacity(count);
-    for partition in 0..i32::try_from(count).unwrap_or(i32::MAX) {
-        list.add_partition_offset(&shared.topic, partition, Offset::Beginning)
-            .map_err(|err| failed(&err))?;
-    }
-    consumer.assign(&list).map_err(|err| failed(&err))?;
-    let proving = vec![None; count];
-    let mut follower = Follower { consumer, shared, apply, progressed, unannounced: 0, proving };
+    let mut follower = Follower { consumer, shared, apply, progressed, unannounced: 0 };
     std::thread::Builder::new()
         .name(format!("follow {}", settings.topic))
         .spawn(move || {
@@ -89,19 +80,36 @@ pub(super) fn start(
 
 impl<F: FnMut(&TopicRecord<'_>)> Follower<F> {
     fn run(&mut self) {
+        if let Err(err) = self.assign() {
+            self.fail(ClientError::from_library("follow topic", &err));
+            return;
+        }
         while !self.shared.stop.load(Ordering::Relaxed) {
-            self.start_proofs();
             let wait = if self.unannounced > 0 { Duration::ZERO } else { POLL };
             match self.step(wait) {
                 Ok(()) => {}
                 Err(err) => {
-                    tracing::warn!(topic = %self.shared.topic, error = %err, "topic can't be followed");
-                    *self.shared.failure.lock() = Some(err);
-                    self.announce();
+                    self.fail(err);
                     return;
                 }
             }
         }
+    }
+
+    fn assign(&self) -> Result<(), KafkaError> {
+        introduce(&self.consumer, &self.shared.topic);
+        let count = self.shared.positions.lock().len();
+        let mut list = TopicPartitionList::with_capacity(count);
+        for partition in 0..i32::try_from(count).unwrap_or(i32::MAX) {
+            list.add_partition_offset(&self.shared.topic, partition, Offset::Beginning)?;
+        }
+        self.consumer.assign(&list)
+    }
+
+    fn fail(&mut self, err: ClientError) {
+        tracing::warn!(topic = %self.shared.topic, error = %err, "topic can't be followed");
+        *self.shared.failure.lock() = Some(err);
+        self.announce();
     }
 
     fn step(&mut self, wait: Duration) -> Result<(), ClientError> {
@@ -115,18 +123,10 @@ impl<F: FnMut(&TopicRecord<'_>)> Follower<F> {
                     value: message.payload(),
                 };
                 (self.apply)(&record);
-                advance(&self.shared, record.partition, record.offset + 1);
+                self.shared.advance(record.partition, record.offset + 1);
                 self.unannounced += 1;
                 if self.unannounced >= RECORDS_PER_NOTICE {
                     self.announce();
-                }
-                Ok(())
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                let index = usize::try_from(partition).unwrap_or(usize::MAX);
-                if let Some(end) = self.proving.get_mut(index).and_then(Option::take) {
-                    advance(&self.shared, partition, end);
-                    self.unannounced += 1;
                 }
                 Ok(())
             }
@@ -140,53 +140,16 @@ impl<F: FnMut(&TopicRecord<'_>)> Follower<F> {
         }
     }
 
-    /// Reads again from the position of each partition whose end is to be confirmed. What the library had
-    /// queued before the seek is outdated by it, so the end it reports next was met after the question.
-    fn start_proofs(&mut self) {
-        // A proof under way is left to finish: it takes as long as a fetch may wait, and a new seek would start it anew.
-        let proving = &self.proving;
-        let asked: Vec<(usize, i64)> = self
-            .shared
-            .to_prove
-            .lock()
-            .iter_mut()
-            .enumerate()
-            .filter(|(index, _)| matches!(proving.get(*index), Some(None)))
-            .filter_map(|(index, end)| Some((index, end.take()?)))
-            .collect();
-        for (index, end) in asked {
-            let position = self.shared.positions.lock().get(index).copied().unwrap_or_default();
-            let Ok(partition) = i32::try_from(index) else { continue };
-            if position >= end {
-                continue;
-            }
-            let from = if position == 0 { Offset::Beginning } else { Offset::Offset(position) };
-            // Waiting for the seek would stall all partitions; without waiting it still takes effect in order.
-            match self.consumer.seek(&self.shared.topic, partition, from, Duration::ZERO) {
-                Ok(()) => {
-                    if let Some(slot) = self.proving.get_mut(index) {
-                        *slot = Some(end);
-                    }
-                }
-                // The partition is not being read yet; whoever waits will ask again.
-                Err(err) => {
-                    tracing::debug!(topic = %self.shared.topic, partition, error = %err, "no seek yet");
-                }
-            }
-        }
-    }
-
     fn announce(&mut self) {
         self.unannounced = 0;
         self.progressed.send_modify(|count| *count += 1);
     }
 }
 
-fn advance(shared: &Shared, partition: i32, to: i64) {
-    let mut positions = shared.positions.lock();
-    let slot = usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
-    if let Some(position) = slot {
-        *position = (*position).max(to);
+/// Lets a new handle learn the topic's leaders: without, the library looks up where a partition begins half a second late.
+pub(super) fn introduce(consumer: &BaseConsumer<LogContext>, topic: &str) {
+    if let Err(err) = consumer.fetch_metadata(Some(topic), INTRODUCTION_MAX) {
+        tracing::debug!(topic, error = %err, "the topic's leaders are not known yet");
     }
 }
 

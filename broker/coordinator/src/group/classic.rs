@@ -362,7 +362,7 @@ impl ClassicGroup {
             client_id: Arc::clone(&member.client_id),
             client_host: Arc::clone(&member.client_host),
             metadata: if is_stable { member.metadata(&protocol) } else { Bytes::new() },
-            assignment: if is_stable { member.assignment.clone() } else { Bytes::new() },
+            assignment: member.assignment.clone(),
         });
         let members = members.collect();
         GroupDescription {

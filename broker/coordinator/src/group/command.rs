@@ -7,8 +7,12 @@ use aquifer_broker_protocol::ErrorCode;
 use bytes::Bytes;
 
 use super::classic::GroupState;
+use super::consumer::describe::ConsumerGroupDescription;
+use super::consumer::draft::Refusal;
+use super::consumer::member::Assignment;
 use super::id::{GroupId, InstanceId, MemberId, TopicName};
 use super::offset::CommittedOffset;
+use crate::transaction::state::{Outcome, Producer};
 
 /// A request to the machine of one `__consumer_offsets` partition.
 #[derive(Clone, Debug)]
@@ -21,12 +25,22 @@ pub enum GroupCommand {
     Heartbeat(Heartbeat),
     /// LeaveGroup.
     Leave(LeaveGroup),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerHeartbeat),
     /// OffsetCommit.
     Commit(CommitOffsets),
+    /// TxnOffsetCommit.
+    CommitInTransaction(CommitInTransaction),
+    /// The marker of a transaction that offsets were committed in.
+    EndTransaction(EndOffsets),
     /// OffsetFetch, one group.
     FetchOffsets(FetchOffsets),
+    /// OffsetDelete.
+    DeleteOffsets(DeleteOffsets),
     /// DescribeGroups, one group.
     Describe(GroupId),
+    /// ConsumerGroupDescribe, one group.
+    DescribeConsumer(GroupId),
     /// ListGroups.
     List(ListGroups),
     /// DeleteGroups, one group.
@@ -44,14 +58,22 @@ pub enum GroupReply {
     Sync(Result<Synced, ErrorCode>),
     /// To `Heartbeat`.
     Heartbeat(Result<(), ErrorCode>),
+    /// To `ConsumerHeartbeat`.
+    ConsumerHeartbeat(Result<HeartbeatReply, Refusal>),
     /// To `Leave`: one result per member asked for, in order.
     Leave(Result<Vec<Result<(), ErrorCode>>, ErrorCode>),
-    /// To `Commit`: one result per offset, in order; or one error for all.
+    /// To `Commit` and `CommitInTransaction`: one result per offset, in order; or one error for all.
     Commit(Result<Vec<Result<(), ErrorCode>>, ErrorCode>),
+    /// To `EndTransaction`.
+    TransactionEnded,
     /// To `FetchOffsets`, in the order asked for, or by topic and partition if all were asked for.
-    Offsets(Vec<FetchedOffset>),
-    /// To `Describe`; `None` if there is no such group.
-    Description(Option<GroupDescription>),
+    Offsets(Result<Vec<FetchedOffset>, ErrorCode>),
+    /// To `DeleteOffsets`: one result per topic asked for, in order; or one error for all.
+    OffsetsDeleted(Result<Vec<Result<(), ErrorCode>>, ErrorCode>),
+    /// To `Describe`.
+    Description(Result<GroupDescription, Refusal>),
+    /// To `DescribeConsumer`.
+    ConsumerDescription(Result<ConsumerGroupDescription, Refusal>),
     /// To `List`.
     Listing(Vec<GroupListing>),
     /// To `Delete`.
@@ -187,17 +209,61 @@ pub struct LeaveGroup {
     pub members: Vec<(MemberId, Option<InstanceId>)>,
 }
 
+/// A member of a consumer group says what it wants and holds. What it leaves out has not changed.
+#[derive(Clone, Debug)]
+pub struct ConsumerHeartbeat {
+    /// The group; created if it does not exist and the member joins.
+    pub group_id: GroupId,
+    /// The member; made by the client.
+    pub member_id: MemberId,
+    /// The epoch it was last told; 0 to join, -1 to leave, -2 to leave for a while.
+    pub member_epoch: i32,
+    /// The static name.
+    pub instance_id: Option<InstanceId>,
+    /// The rack it runs in.
+    pub rack_id: Option<Arc<str>>,
+    /// How long it may take to give partitions up, in milliseconds, or -1.
+    pub rebalance_timeout_ms: i32,
+    /// The topics it wants.
+    pub topics: Option<BTreeSet<TopicName>>,
+    /// A regular expression for further topics; empty for none.
+    pub regex: Option<Arc<str>>,
+    /// The server-side assignor it asks for.
+    pub assignor: Option<Arc<str>>,
+    /// The partitions that it holds.
+    pub owned: Option<Assignment>,
+    /// From the request's header.
+    pub client_id: Arc<str>,
+    /// The peer's address.
+    pub client_host: Arc<str>,
+}
+
+/// What a member of a consumer group is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeartbeatReply {
+    /// Its id.
+    pub member_id: MemberId,
+    /// The epoch that its next heartbeat must name.
+    pub member_epoch: i32,
+    /// How long until then, in milliseconds.
+    pub heartbeat_interval_ms: i32,
+    /// What it may use, if that has changed or it asks for all.
+    pub assignment: Option<Assignment>,
+}
+
 /// Offsets to remember.
 #[derive(Clone, Debug)]
 pub struct CommitOffsets {
     /// The group.
     pub group_id: GroupId,
-    /// -1 from a client that does not take part in the group's generations.
+    /// The member's generation or epoch; -1 from a client that takes no part in the group.
     pub generation: i32,
     /// Empty from such a client.
     pub member_id: MemberId,
     /// The static name.
     pub instance_id: Option<InstanceId>,
+    /// Whether `generation` may be an epoch. Since v9 of OffsetCommit (KIP-848), and in transactions.
+    pub knows_member_epochs: bool,
     /// The offsets; topics and partitions are known to exist.
     pub offsets: Vec<OffsetToCommit>,
 }
@@ -217,6 +283,26 @@ pub struct OffsetToCommit {
     pub metadata: Arc<str>,
 }
 
+/// Offsets to remember once the producer's transaction is committed.
+#[derive(Clone, Debug)]
+pub struct CommitInTransaction {
+    /// The producer; its transaction is known to be open and to cover the group's partition.
+    pub producer: Producer,
+    /// The group and its offsets.
+    pub commit: CommitOffsets,
+}
+
+/// The end of a transaction that offsets were committed in.
+#[derive(Clone, Debug)]
+pub struct EndOffsets {
+    /// The producer, with the epoch of the marker.
+    pub producer: Producer,
+    /// Whether the offsets count.
+    pub outcome: Outcome,
+    /// The leader epoch of the transaction coordinator's log.
+    pub coordinator_epoch: i32,
+}
+
 /// Which committed offsets are wanted.
 #[derive(Clone, Debug)]
 pub struct FetchOffsets {
@@ -224,6 +310,8 @@ pub struct FetchOffsets {
     pub group_id: GroupId,
     /// `None` for all of the group's offsets.
     pub partitions: Option<Vec<(TopicName, i32)>>,
+    /// The member that asks, with its epoch. Since v9 of OffsetFetch (KIP-848).
+    pub member: Option<(MemberId, i32)>,
 }
 
 /// One offset of a fetch; `committed` is `None` where nothing was committed.
@@ -235,6 +323,8 @@ pub struct FetchedOffset {
     pub partition: i32,
     /// What was committed.
     pub committed: Option<CommittedOffset>,
+    /// Whether an open transaction may change it.
+    pub is_pending: bool,
 }
 
 /// A group as DescribeGroups shows it.
@@ -246,7 +336,7 @@ pub struct GroupDescription {
     pub protocol_type: Arc<str>,
     /// The selected protocol, in state Stable only.
     pub protocol: Arc<str>,
-    /// The members; metadata and assignment are empty unless the group is Stable.
+    /// The members; their metadata is empty unless the group is Stable.
     pub members: Vec<MemberDescription>,
 }
 
@@ -272,6 +362,8 @@ pub struct MemberDescription {
 pub struct ListGroups {
     /// State names, compared without regard to case. Since v4 (KIP-518).
     pub states: BTreeSet<String>,
+    /// Type names, compared without regard to case. Since v5 (KIP-848).
+    pub types: BTreeSet<String>,
 }
 
 /// A group as ListGroups shows it.
@@ -281,8 +373,39 @@ pub struct GroupListing {
     pub group_id: GroupId,
     /// Empty if only offsets were ever committed.
     pub protocol_type: Arc<str>,
-    /// Where the group stands.
-    pub state: GroupState,
+    /// Where the group stands, as its type names that.
+    pub state: &'static str,
+    /// Its type.
+    pub group_type: GroupType,
+}
+
+/// The protocol that rules a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupType {
+    /// JoinGroup and SyncGroup.
+    Classic,
+    /// ConsumerGroupHeartbeat (KIP-848).
+    Consumer,
+}
+
+impl GroupType {
+    /// The type's name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// Offsets to forget.
+#[derive(Clone, Debug)]
+pub struct DeleteOffsets {
+    /// The group.
+    pub group_id: GroupId,
+    /// Topics that exist, and partitions of each.
+    pub topics: Vec<(TopicName, Vec<i32>)>,
 }
 
 /// Which topics' offsets are dropped from every group.

@@ -43,6 +43,7 @@ macro_rules! name_type {
         }
     };
 }
+pub(crate) use name_type;
 
 name_type! {
     /// `group.id`.

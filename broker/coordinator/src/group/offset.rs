@@ -1,6 +1,6 @@
 //! Committed offsets: who may commit, what is kept, and when it expires.
 //!
-//! Differs from Kafka: in a group with members no offset expires, also of topics no longer subscribed to.
+//! Differs from Kafka: in a classic group with members no offset expires, also of topics no longer subscribed to.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use aquifer_broker_protocol::ErrorCode;
 
 use super::classic::{ClassicGroup, GroupState};
 use super::command::{CommitOffsets, FetchOffsets, FetchedOffset, OffsetToCommit};
-use super::{Group, GroupRecord, GroupSettings};
+use super::{Group, GroupRecord, GroupSettings, consumer};
 use crate::Timestamp;
 
 /// An offset as it was committed.
@@ -81,14 +81,21 @@ pub(super) fn record_for(
 }
 
 /// The answer to an OffsetFetch.
-pub(super) fn fetch(group: Option<&Group>, fetch: &FetchOffsets) -> Vec<FetchedOffset> {
-    match &fetch.partitions {
+pub(super) fn fetch(
+    group: Option<&Group>,
+    fetch: &FetchOffsets,
+) -> Result<Vec<FetchedOffset>, ErrorCode> {
+    if let Some(consumer) = group.and_then(|group| group.consumer.as_deref()) {
+        consumer::offset::validate_fetch(consumer, fetch.member.as_ref())?;
+    }
+    Ok(match &fetch.partitions {
         Some(partitions) => {
             let wanted = partitions.iter().map(|(topic, partition)| FetchedOffset {
                 topic: topic.clone(),
                 partition: *partition,
                 committed: group
                     .and_then(|group| group.offsets.get(&(topic.clone(), *partition)).cloned()),
+                is_pending: false,
             });
             wanted.collect()
         }
@@ -98,10 +105,11 @@ pub(super) fn fetch(group: Option<&Group>, fetch: &FetchOffsets) -> Vec<FetchedO
                 topic: topic.clone(),
                 partition: *partition,
                 committed: Some(committed.clone()),
+                is_pending: false,
             });
             all.collect()
         }
-    }
+    })
 }
 
 /// Whether an offset has outlived its use: `group` has had no members for the retention time, or, where there
@@ -114,6 +122,9 @@ pub(super) fn is_expired(
 ) -> bool {
     if let Some(expires_at) = offset.expires_at {
         return expires_at <= now;
+    }
+    if group.consumer.is_some() {
+        return offset.committed_at.plus_ms(settings.offsets_retention_ms) <= now;
     }
     let since = match &group.metadata {
         Some(metadata) if !metadata.protocol_type.is_empty() && metadata.state_since.0 >= 0 => {

@@ -183,8 +183,14 @@ impl World {
                         "m".repeat(option("metadata=").map_or(0, |text| text.parse().unwrap())),
                     ),
                 }];
-                let commit =
-                    CommitOffsets { group_id, generation, member_id, instance_id, offsets };
+                let commit = CommitOffsets {
+                    group_id,
+                    generation,
+                    member_id,
+                    instance_id,
+                    knows_member_epochs: true,
+                    offsets,
+                };
                 self.ask(name, &GroupCommand::Commit(commit));
             }
             "delete" => self.ask("admin", &GroupCommand::Delete(group_id)),
@@ -616,8 +622,10 @@ fn offsets_of_deleted_topics_are_forgotten() {
 fn states_filter_the_listing() {
     let mut world = World::new(GroupSettings::default());
     world.run_line("join a");
-    let states =
-        |states: &[&str]| states.iter().map(|state| (*state).to_owned()).collect::<BTreeSet<_>>();
+    let states = |states: &[&str]| ListGroups {
+        states: states.iter().map(|state| (*state).to_owned()).collect(),
+        ..ListGroups::default()
+    };
     assert_eq!(world.machine.list(world.now, &states(&["stable", "completingrebalance"])).len(), 1);
     assert_eq!(world.machine.list(world.now, &states(&["Empty"])).len(), 0);
     assert_eq!(world.machine.list(world.now, &states(&[])).len(), 1);
@@ -647,7 +655,7 @@ fn records_have_kafkas_bytes() {
 
 #[test]
 fn records_of_other_group_types_are_skipped_and_broken_ones_refused() {
-    assert_eq!(GroupMachine::decode(Some(b"\0\x03\0\x01g"), Some(b"\0\0")), Ok(None));
+    assert_eq!(GroupMachine::decode(Some(b"\0\x0b\0\x01g"), Some(b"\0\0")), Ok(None));
     assert!(GroupMachine::decode(Some(b"\0"), None).is_err());
     assert!(GroupMachine::decode(None, None).is_err());
     assert!(GroupMachine::decode(Some(b"\0\x01\0\x09g"), None).is_err());

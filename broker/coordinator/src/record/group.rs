@@ -1,7 +1,7 @@
 //! The records of `__consumer_offsets`: keys and values as Kafka's group coordinator writes them.
 //!
-//! A key starts with a version that is also its kind: 0 and 1 are committed offsets, 2 a group's metadata; higher
-//! ones belong to other group types and are skipped. Values are written in version 3, the highest one that older
+//! A key starts with a version that is also its kind: 0 and 1 are committed offsets, 2 a classic group's metadata, 3 to
+//! 8 and 16 consumer groups' ([`super::group_consumer`]); others belong to other group types and are skipped. Values are written in version 3, the highest one that older
 //! brokers read too, and read in every version.
 //!
 //! References: apache/kafka, `group-coordinator/src/main/resources/common/message`.
@@ -11,15 +11,16 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aquifer_broker_protocol::message;
-use aquifer_broker_protocol::message::{Decode, Message};
 use bytes::Bytes;
 
-use super::{RecordError, kept};
+use super::{RecordError, group_consumer, kept, read, split_version, versioned};
 use crate::Timestamp;
 use crate::group::GroupRecord;
 use crate::group::id::{GroupId, InstanceId, MemberId, TopicName};
 use crate::group::offset::CommittedOffset;
-use crate::machine::EncodedRecord;
+use crate::group::pending_offset::pending;
+use crate::machine::{BatchKind, EncodedRecord};
+use crate::transaction::state::{Outcome, Producer};
 
 const OFFSET_KEY_VERSIONS: RangeInclusive<i16> = 0..=1;
 const OFFSET_KEY_VERSION: i16 = 1;
@@ -145,21 +146,82 @@ pub fn encode(record: &GroupRecord) -> EncodedRecord {
                 .as_ref()
                 .map(|metadata| versioned(VALUE_VERSION, &metadata_value(metadata))),
         },
-        GroupRecord::Offset { group_id, topic, partition, committed } => EncodedRecord {
-            key: Some(versioned(
-                OFFSET_KEY_VERSION,
-                &OffsetCommitKey {
-                    group: Cow::Borrowed(group_id),
-                    topic: Cow::Borrowed(topic),
-                    partition: *partition,
-                },
-            )),
-            value: committed.as_ref().map(|committed| {
-                // Only version 1 has room for an expiry of its own; such offsets come from replayed logs alone.
-                let version = if committed.expires_at.is_some() { 1 } else { VALUE_VERSION };
-                versioned(version, &offset_value(committed))
-            }),
+        GroupRecord::Offset { group_id, topic, partition, committed } => {
+            encode_offset(group_id, topic, *partition, committed.as_ref())
+        }
+        GroupRecord::PendingOffset { group_id, topic, partition, committed, .. } => {
+            encode_offset(group_id, topic, *partition, Some(committed))
+        }
+        GroupRecord::Consumer { group_id, change } => group_consumer::encode(group_id, change),
+        // What a marker says stands in its batch.
+        GroupRecord::EndTransaction { .. } => EncodedRecord { key: None, value: None },
+    }
+}
+
+fn encode_offset(
+    group_id: &GroupId,
+    topic: &TopicName,
+    partition: i32,
+    committed: Option<&CommittedOffset>,
+) -> EncodedRecord {
+    EncodedRecord {
+        key: Some(versioned(
+            OFFSET_KEY_VERSION,
+            &OffsetCommitKey {
+                group: Cow::Borrowed(group_id),
+                topic: Cow::Borrowed(topic),
+                partition,
+            },
+        )),
+        value: committed.map(|committed| {
+            // Only version 1 has room for an expiry of its own; such offsets come from replayed logs alone.
+            let version = if committed.expires_at.is_some() { 1 } else { VALUE_VERSION };
+            versioned(version, &offset_value(committed))
+        }),
+    }
+}
+
+/// The kind of batch that a record is written in.
+#[must_use]
+pub fn batch_kind(record: &GroupRecord) -> BatchKind {
+    match record {
+        GroupRecord::Metadata { .. }
+        | GroupRecord::Offset { .. }
+        | GroupRecord::Consumer { .. } => BatchKind::Plain,
+        GroupRecord::PendingOffset { producer, .. } => {
+            BatchKind::Transactional { producer_id: producer.id, producer_epoch: producer.epoch }
+        }
+        GroupRecord::EndTransaction { producer, outcome, coordinator_epoch } => BatchKind::Marker {
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            commit: *outcome == Outcome::Commit,
+            coordinator_epoch: *coordinator_epoch,
         },
+    }
+}
+
+/// Reads a record of a batch of this kind; `None` where it says nothing to a group machine.
+///
+/// # Errors
+/// When the bytes don't follow the schema that their version names.
+pub fn decode_in(
+    kind: BatchKind,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+) -> Result<Option<GroupRecord>, RecordError> {
+    match kind {
+        BatchKind::Plain => decode(key, value),
+        BatchKind::Transactional { producer_id, producer_epoch } => {
+            let producer = Producer { id: producer_id, epoch: producer_epoch };
+            Ok(decode(key, value)?.and_then(|record| pending(producer, record)))
+        }
+        BatchKind::Marker { producer_id, producer_epoch, commit, coordinator_epoch } => {
+            Ok(Some(GroupRecord::EndTransaction {
+                producer: Producer { id: producer_id, epoch: producer_epoch },
+                outcome: if commit { Outcome::Commit } else { Outcome::Abort },
+                coordinator_epoch,
+            }))
+        }
     }
 }
 
@@ -186,7 +248,7 @@ pub fn decode(
         let metadata = value.map(decode_metadata).transpose()?;
         Ok(Some(GroupRecord::Metadata { group_id: GroupId::from(&*key.group), metadata }))
     } else {
-        Ok(None)
+        group_consumer::decode(kind, body, value)
     }
 }
 
@@ -253,30 +315,5 @@ fn decode_metadata(value: &[u8]) -> Result<GroupMetadata, RecordError> {
         leader: value.leader.as_deref().map(MemberId::from),
         state_since: Timestamp(value.current_state_timestamp),
         members: members.collect(),
-    })
-}
-
-fn versioned<M: Message>(version: i16, message: &M) -> Vec<u8> {
-    let mut bytes = version.to_be_bytes().to_vec();
-    bytes.extend(
-        message.to_bytes(version).expect("every field has a place in the versions written here"),
-    );
-    bytes
-}
-
-fn split_version<'a>(what: &'static str, bytes: &'a [u8]) -> Result<(i16, &'a [u8]), RecordError> {
-    let (version, body) =
-        bytes.split_first_chunk::<2>().ok_or(RecordError::TooShort { what, bytes: bytes.len() })?;
-    Ok((i16::from_be_bytes(*version), body))
-}
-
-fn read<'a, M: Message + Decode<'a>>(version: i16, body: &'a [u8]) -> Result<M, RecordError> {
-    if !M::VERSIONS.contains(&version) {
-        return Err(RecordError::UnknownVersion { schema: M::NAME, version });
-    }
-    M::read(body, version).map_err(|source| RecordError::Schema {
-        schema: M::NAME,
-        version,
-        source,
     })
 }

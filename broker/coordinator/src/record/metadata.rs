@@ -14,10 +14,13 @@ use aquifer_broker_protocol::primitive::{Reader, Uuid, Varint};
 
 use super::{RecordError, kept};
 use crate::group::id::TopicName;
+use crate::topic::image::ConfigResource;
 
 const FRAME_VERSION: u32 = 1;
-/// `ConfigRecord`'s resource type of a topic.
+/// `ConfigRecord`'s resource types.
 const RESOURCE_TOPIC: i8 = 2;
+const RESOURCE_BROKER: i8 = 4;
+const RESOURCE_GROUP: i8 = 32;
 
 message! {
     /// A broker has registered; its epoch is the node's generation here.
@@ -106,7 +109,7 @@ message! {
 
     /// A config was set, or removed where the value is null.
     pub struct ConfigRecord<'a> [0..=0, flexible 0..] {
-        /// 2 for a topic, 4 for a broker.
+        /// 2 for a topic, 4 for a broker or (with an empty name) all brokers, 32 for a group.
         resource_type: i8 [0..],
         /// Its name.
         resource_name: Cow<'a, str> [0..],
@@ -171,10 +174,10 @@ pub enum MetadataRecord {
         /// The leader epoch it starts with.
         leader_epoch: i32,
     },
-    /// A topic's config was set, or removed.
+    /// A config was set, or removed.
     Config {
-        /// The topic.
-        topic: TopicName,
+        /// Whose.
+        resource: ConfigResource,
         /// The key.
         name: Arc<str>,
         /// The value.
@@ -241,10 +244,15 @@ pub fn encode(record: &MetadataRecord) -> Vec<u8> {
             };
             framed(PARTITION, 0, &record)
         }
-        MetadataRecord::Config { topic, name, value } => {
+        MetadataRecord::Config { resource, name, value } => {
+            let (resource_type, resource_name) = match resource {
+                ConfigResource::Topic(topic) => (RESOURCE_TOPIC, &**topic),
+                ConfigResource::Broker(id) => (RESOURCE_BROKER, &**id),
+                ConfigResource::Group(id) => (RESOURCE_GROUP, &**id),
+            };
             let record = ConfigRecord {
-                resource_type: RESOURCE_TOPIC,
-                resource_name: Cow::Borrowed(topic),
+                resource_type,
+                resource_name: Cow::Borrowed(resource_name),
                 name: Cow::Borrowed(name),
                 value: value.as_deref().map(Cow::Borrowed),
             };
@@ -312,11 +320,14 @@ pub fn decode(value: &[u8]) -> Result<Option<MetadataRecord>, RecordError> {
         }
         CONFIG => {
             let record = read::<ConfigRecord<'_>>(version, body)?;
-            if record.resource_type != RESOURCE_TOPIC {
-                return Ok(None);
-            }
+            let resource = match record.resource_type {
+                RESOURCE_TOPIC => ConfigResource::Topic(TopicName::from(&*record.resource_name)),
+                RESOURCE_BROKER => ConfigResource::Broker(kept(&record.resource_name)),
+                RESOURCE_GROUP => ConfigResource::Group(kept(&record.resource_name)),
+                _ => return Ok(None),
+            };
             MetadataRecord::Config {
-                topic: TopicName::from(&*record.resource_name),
+                resource,
                 name: kept(&record.name),
                 value: record.value.as_deref().map(kept),
             }

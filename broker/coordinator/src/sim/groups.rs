@@ -176,6 +176,7 @@ impl Run {
             generation: client.generation,
             member_id: MemberId::from(&*client.member_id),
             instance_id: client.instance_id.clone(),
+            knows_member_epochs: true,
             offsets: vec![OffsetToCommit {
                 topic: TopicName::from("t"),
                 partition: 0,

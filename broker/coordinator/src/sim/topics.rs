@@ -10,6 +10,7 @@ use crate::TopicMachine;
 use crate::group::id::TopicName;
 use crate::topic::TopicError;
 use crate::topic::command::*;
+use crate::topic::image::ConfigResource;
 
 /// What clients were told, and so must never be lost.
 #[derive(Default)]
@@ -54,7 +55,7 @@ fn run(seed: u64) {
 
 fn command(dice: &mut Dice) -> TopicCommand {
     let name = TopicName::from(["a", "b", "c.d", "c_d"][usize::try_from(dice.below(4)).unwrap()]);
-    match dice.below(6) {
+    match dice.below(8) {
         0 | 1 => {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&dice.next().to_be_bytes());
@@ -70,7 +71,11 @@ fn command(dice: &mut Dice) -> TopicCommand {
         }
         2 => TopicCommand::Delete(TopicRef::Name(name)),
         3 => TopicCommand::AlterConfigs(AlterConfigs {
-            topic: name,
+            resource: match dice.below(3) {
+                0 => ConfigResource::Broker(Arc::from("1")),
+                1 => ConfigResource::Group(Arc::from("g")),
+                _ => ConfigResource::Topic(name),
+            },
             changes: vec![(
                 Arc::from("k"),
                 ConfigChange::Set(Arc::from(dice.below(3).to_string())),
@@ -79,6 +84,16 @@ fn command(dice: &mut Dice) -> TopicCommand {
             mode: RunMode::Apply,
         }),
         4 => TopicCommand::AllocateProducerIds,
+        5 => TopicCommand::AddPartitions(AddPartitions {
+            topic: name,
+            partition_count: i32::try_from(dice.below(6)).unwrap(),
+            assigned: None,
+            mode: RunMode::Apply,
+        }),
+        6 => TopicCommand::FinalizeFeatures(vec![(
+            Arc::from("f"),
+            i16::try_from(dice.below(3)).unwrap(),
+        )]),
         _ => TopicCommand::BeginGeneration { incarnation: Uuid([1; 16]) },
     }
 }
@@ -105,10 +120,13 @@ fn hear(reply: TopicReply, told: &mut Told, used_ids: &mut BTreeSet<Uuid>) {
         }
         TopicReply::Created(Err(error))
         | TopicReply::Deleted(Err(error))
+        | TopicReply::PartitionsAdded(Err(error))
         | TopicReply::ConfigsAltered(Err(error)) => {
             assert!(!matches!(error, TopicError::InvalidName(_)), "{error}");
         }
-        TopicReply::ConfigsAltered(Ok(())) => {}
+        TopicReply::ConfigsAltered(Ok(()))
+        | TopicReply::PartitionsAdded(Ok(()))
+        | TopicReply::FeaturesFinalized => {}
     }
 }
 

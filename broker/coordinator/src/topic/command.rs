@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aquifer_broker_protocol::primitive::Uuid;
 
 use super::TopicError;
-use super::image::Configs;
+use super::image::{ConfigResource, Configs};
 use crate::group::id::TopicName;
 
 /// A request to the metadata machine.
@@ -15,8 +15,12 @@ pub enum TopicCommand {
     Create(CreateTopic),
     /// DeleteTopics, one topic.
     Delete(TopicRef),
-    /// AlterConfigs and IncrementalAlterConfigs, one topic.
+    /// CreatePartitions, one topic.
+    AddPartitions(AddPartitions),
+    /// AlterConfigs and IncrementalAlterConfigs, one resource.
     AlterConfigs(AlterConfigs),
+    /// UpdateFeatures, and the features that a new version of the program brings.
+    FinalizeFeatures(Vec<(Arc<str>, i16)>),
     /// InitProducerId, when the node's block is used up.
     AllocateProducerIds,
     /// The node has started for the first time, or after an unclean stop.
@@ -33,8 +37,12 @@ pub enum TopicReply {
     Created(Result<CreatedTopic, TopicError>),
     /// To `Delete`: the id of the topic that is gone.
     Deleted(Result<Uuid, TopicError>),
+    /// To `AddPartitions`.
+    PartitionsAdded(Result<(), TopicError>),
     /// To `AlterConfigs`.
     ConfigsAltered(Result<(), TopicError>),
+    /// To `FinalizeFeatures`.
+    FeaturesFinalized,
     /// To `AllocateProducerIds`.
     ProducerIds(ProducerIdBlock),
     /// To `BeginGeneration`: the generation that has begun.
@@ -98,11 +106,24 @@ pub enum TopicRef {
     Id(Uuid),
 }
 
-/// A change of a topic's configs.
+/// More partitions for a topic.
 #[derive(Clone, Debug)]
-pub struct AlterConfigs {
+pub struct AddPartitions {
     /// The topic.
     pub topic: TopicName,
+    /// How many partitions it is to have in all.
+    pub partition_count: i32,
+    /// How many partitions the request assigns to nodes by hand, if it does.
+    pub assigned: Option<usize>,
+    /// Whether to make them.
+    pub mode: RunMode,
+}
+
+/// A change of configs.
+#[derive(Clone, Debug)]
+pub struct AlterConfigs {
+    /// Whose.
+    pub resource: ConfigResource,
     /// Key by key; known and checked.
     pub changes: Vec<(Arc<str>, ConfigChange)>,
     /// Keys not named go back to their defaults: the old AlterConfigs.

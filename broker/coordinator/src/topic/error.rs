@@ -24,15 +24,43 @@ pub enum TopicError {
     /// No topic has the name.
     #[error("The topic '{0}' does not exist.")]
     UnknownTopic(String),
+    /// No topic has the name, where it was to be deleted.
+    #[error("This server does not host this topic-partition.")]
+    NotHosted,
     /// No topic has the id.
-    #[error("No topic with id {0} exists.")]
+    #[error("This server does not host this topic ID.")]
     UnknownTopicId(Uuid),
     /// Fewer than one partition.
-    #[error("Number of partitions was set to an invalid non-positive value: {0}")]
-    InvalidPartitions(i32),
+    #[error("Number of partitions was set to an invalid non-positive value.")]
+    InvalidPartitions,
+    /// The topic has as many partitions as were asked for.
+    #[error("Topic already has {0} partition(s).")]
+    HasPartitions(i32),
+    /// The topic has more partitions than were asked for.
+    #[error(
+        "The topic {topic} currently has {current} partition(s); {asked} would not be an increase."
+    )]
+    NoIncrease {
+        /// The topic.
+        topic: String,
+        /// How many it has.
+        current: i32,
+        /// How many were asked for.
+        asked: i32,
+    },
+    /// The assignment by hand is not one for each new partition.
+    #[error(
+        "Attempted to add {added} additional partition(s), but only {assigned} assignment(s) were specified."
+    )]
+    WrongAssignmentCount {
+        /// How many partitions were to be added.
+        added: i32,
+        /// How many were assigned.
+        assigned: usize,
+    },
     /// More partitions than are sensible on one node.
-    #[error("Excessively large number of partitions: {0}, at most {max} are allowed", max = super::PARTITIONS_MAX)]
-    TooManyPartitions(i32),
+    #[error("Excessively large number of partitions per request.")]
+    TooManyPartitions,
 }
 
 impl TopicError {
@@ -42,10 +70,13 @@ impl TopicError {
         match self {
             Self::InvalidName(_) | Self::Collides { .. } => ErrorCode::InvalidTopicException,
             Self::AlreadyExists(_) => ErrorCode::TopicAlreadyExists,
-            Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownTopic(_) | Self::NotHosted => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownTopicId(_) => ErrorCode::UnknownTopicId,
-            Self::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
-            Self::TooManyPartitions(_) => ErrorCode::PolicyViolation,
+            Self::InvalidPartitions | Self::HasPartitions(_) | Self::NoIncrease { .. } => {
+                ErrorCode::InvalidPartitions
+            }
+            Self::WrongAssignmentCount { .. } => ErrorCode::InvalidReplicaAssignment,
+            Self::TooManyPartitions => ErrorCode::PolicyViolation,
         }
     }
 }

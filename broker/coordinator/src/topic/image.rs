@@ -5,10 +5,22 @@ use std::sync::Arc;
 
 use aquifer_broker_protocol::primitive::Uuid;
 
+use super::TopicError;
 use crate::group::id::TopicName;
 
 /// Config keys and the values that were set.
 pub type Configs = BTreeMap<Arc<str>, Arc<str>>;
+
+/// What has configs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigResource {
+    /// A topic.
+    Topic(TopicName),
+    /// A broker by its id; all brokers where the id is empty.
+    Broker(Arc<str>),
+    /// A group.
+    Group(Arc<str>),
+}
 
 /// Topics, configs and what else the metadata log says, at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,11 +29,13 @@ pub struct MetadataImage {
     names_by_id: HashMap<Uuid, TopicName>,
     /// Names in which `.` is written `_`, and the topic that holds each: no two may share one.
     normal_names: HashMap<String, TopicName>,
+    /// Configs of what is not a topic; whoever has none is not there.
+    configs: BTreeMap<ConfigResource, Configs>,
     /// The node's generation, which is the leader epoch of every partition; -1 before the first.
     pub generation: i32,
     /// The first producer id that was never given out.
     pub next_producer_id: i64,
-    /// Finalized features and their levels.
+    /// Finalized features and their levels; a feature at level 0 was switched off.
     pub features: BTreeMap<Arc<str>, i16>,
 }
 
@@ -31,6 +45,7 @@ impl Default for MetadataImage {
             topics: BTreeMap::new(),
             names_by_id: HashMap::new(),
             normal_names: HashMap::new(),
+            configs: BTreeMap::new(),
             generation: -1,
             next_producer_id: 0,
             features: BTreeMap::new(),
@@ -117,6 +132,20 @@ impl MetadataImage {
         self.topics.values()
     }
 
+    /// What a topic, broker or group sets of its own.
+    #[must_use]
+    pub fn configs(&self, resource: &ConfigResource) -> Option<&Configs> {
+        match resource {
+            ConfigResource::Topic(name) => self.topics.get(name).map(|topic| &topic.configs),
+            ConfigResource::Broker(_) | ConfigResource::Group(_) => self.configs.get(resource),
+        }
+    }
+
+    /// Brokers and groups that set something of their own.
+    pub fn config_resources(&self) -> impl Iterator<Item = (&ConfigResource, &Configs)> {
+        self.configs.iter()
+    }
+
     /// The image as it would be without these topics.
     #[must_use]
     pub fn without(&self, ids: impl IntoIterator<Item = Uuid>) -> Self {
@@ -127,8 +156,25 @@ impl MetadataImage {
         image
     }
 
+    /// Refuses a topic that could not be created under this name.
+    ///
+    /// # Errors
+    /// When the name is not one, is taken, or is too like another.
+    pub fn check_new_topic(&self, name: &TopicName) -> Result<(), TopicError> {
+        super::validate_topic_name(name)?;
+        if self.topic(name).is_some() {
+            return Err(TopicError::AlreadyExists(name.to_string()));
+        }
+        match self.colliding_topic(name) {
+            Some(other) => {
+                Err(TopicError::Collides { name: name.to_string(), other: other.to_string() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A topic whose name differs from `name` in `.` and `_` alone.
-    pub(super) fn colliding_topic(&self, name: &str) -> Option<&TopicName> {
+    fn colliding_topic(&self, name: &str) -> Option<&TopicName> {
         self.normal_names.get(&normal_name(name)).filter(|other| ***other != *name)
     }
 
@@ -153,16 +199,26 @@ impl MetadataImage {
 
     pub(super) fn set_config(
         &mut self,
-        topic: &TopicName,
+        resource: &ConfigResource,
         name: &Arc<str>,
         value: Option<&Arc<str>>,
     ) {
-        let Some(topic) = self.topics.get_mut(topic) else { return };
-        let configs = &mut Arc::make_mut(topic).configs;
+        let configs = match resource {
+            ConfigResource::Topic(topic) => {
+                let Some(topic) = self.topics.get_mut(topic) else { return };
+                &mut Arc::make_mut(topic).configs
+            }
+            ConfigResource::Broker(_) | ConfigResource::Group(_) => {
+                self.configs.entry(resource.clone()).or_default()
+            }
+        };
         match value {
             Some(value) => configs.insert(Arc::clone(name), Arc::clone(value)),
             None => configs.remove(name),
         };
+        if self.configs.get(resource).is_some_and(BTreeMap::is_empty) {
+            self.configs.remove(resource);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl World {
 
     fn alter(&mut self, changes: &[(&str, ConfigChange)], replaces_all: bool) -> Vec<String> {
         let alter = AlterConfigs {
-            topic: TopicName::from("t"),
+            resource: ConfigResource::Topic(TopicName::from("t")),
             changes: changes
                 .iter()
                 .map(|(name, change)| (Arc::from(*name), change.clone()))
@@ -136,10 +136,7 @@ fn a_deleted_topic_can_be_made_anew_with_another_id() {
         TopicReply::Deleted(Err(TopicError::UnknownTopicId(Uuid([1; 16]))))
     );
     let by_name = TopicCommand::Delete(TopicRef::Name(TopicName::from("t")));
-    assert_eq!(
-        world.ask(&by_name),
-        TopicReply::Deleted(Err(TopicError::UnknownTopic("t".to_owned())))
-    );
+    assert_eq!(world.ask(&by_name), TopicReply::Deleted(Err(TopicError::NotHosted)));
     assert_eq!(world.create("t", 2, 1).unwrap().topic_id, Uuid([2; 16]));
 }
 
@@ -162,6 +159,79 @@ fn configs_are_set_dropped_extended_and_replaced() {
     );
     assert_eq!(world.alter(&[("segment.ms", set)], true), ["segment.ms=1"]);
     assert_eq!(world.alter(&[("segment.ms", ConfigChange::Delete)], false), Vec::<String>::new());
+}
+
+#[test]
+fn partitions_are_added_behind_those_that_are_there() {
+    let mut world = World::new();
+    world.create("t", 1, 2).unwrap();
+    let mut add = |partition_count, assigned, mode| {
+        let topic = TopicName::from("t");
+        let add = AddPartitions { topic, partition_count, assigned, mode };
+        match world.ask(&TopicCommand::AddPartitions(add)) {
+            TopicReply::PartitionsAdded(result) => {
+                let topic = world.machine.image().topic("t").unwrap();
+                let indexes: Vec<_> = topic.partitions.iter().map(|known| known.index).collect();
+                assert_eq!(indexes, (0..topic.partition_count()).collect::<Vec<_>>());
+                result.map(|()| topic.partition_count()).map_err(|error| error.to_string())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let refused = |text: &str| Err(text.to_owned());
+    assert_eq!(add(2, None, RunMode::Apply), refused("Topic already has 2 partition(s)."));
+    assert_eq!(
+        add(1, None, RunMode::Apply),
+        refused("The topic t currently has 2 partition(s); 1 would not be an increase.")
+    );
+    assert_eq!(
+        add(4, Some(1), RunMode::Apply),
+        refused(
+            "Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified."
+        )
+    );
+    assert!(add(10_001, None, RunMode::Apply).is_err());
+    assert_eq!(add(5, None, RunMode::ValidateOnly), Ok(2));
+    assert_eq!(add(5, Some(3), RunMode::Apply), Ok(5));
+}
+
+#[test]
+fn brokers_and_groups_have_configs_of_their_own_until_the_last_one_goes() {
+    let mut world = World::new();
+    for resource in [
+        ConfigResource::Broker(Arc::from("")),
+        ConfigResource::Broker(Arc::from("1")),
+        ConfigResource::Group(Arc::from("1")),
+    ] {
+        let mut alter = |change| {
+            let alter = AlterConfigs {
+                resource: resource.clone(),
+                changes: vec![(Arc::from("k"), change)],
+                replaces_all: false,
+                mode: RunMode::Apply,
+            };
+            let reply = world.ask(&TopicCommand::AlterConfigs(alter));
+            assert_eq!(reply, TopicReply::ConfigsAltered(Ok(())));
+            let configs = world.machine.image().configs(&resource);
+            configs.and_then(|configs| configs.get("k").map(|value| value.to_string()))
+        };
+        assert_eq!(alter(ConfigChange::Set(Arc::from("v"))), Some("v".to_owned()));
+        assert_eq!(alter(ConfigChange::Delete), None);
+        assert_eq!(world.machine.image().configs(&resource), None);
+    }
+}
+
+#[test]
+fn a_feature_keeps_its_level_and_level_zero_is_remembered() {
+    let mut world = World::new();
+    let level = |world: &World| world.machine.image().features.get("f").copied();
+    let mut finalize = |wanted| {
+        let command = TopicCommand::FinalizeFeatures(vec![(Arc::from("f"), wanted)]);
+        assert_eq!(world.ask(&command), TopicReply::FeaturesFinalized);
+        level(&world)
+    };
+    assert_eq!(finalize(2), Some(2));
+    assert_eq!(finalize(0), Some(0));
 }
 
 #[test]

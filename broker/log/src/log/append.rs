@@ -3,8 +3,8 @@
 use aquifer_broker_protocol::batch::{BatchHeader, StampedBatch};
 
 use super::Log;
-use crate::LogError;
-use crate::producer_state::SequenceCheck;
+use crate::producer_state::{Marker, SequenceCheck};
+use crate::{AppendRules, LogError};
 
 /// Where a staged batch will lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Staged {
         base_offset: i64,
         /// The last record's offset.
         last_offset: i64,
+        /// Its largest timestamp, milliseconds.
+        max_timestamp_ms: i64,
     },
 }
 
@@ -37,12 +39,23 @@ pub struct WrittenBatch {
 }
 
 impl Log {
-    /// Gives a validated batch its offsets and leader epoch, unless its producer sent it before or out of order.
-    /// Nothing is written until `write_staged`.
+    /// `stage_with` with the rules of before transaction version 2.
     pub fn stage(
+        &mut self,
+        batch: StampedBatch,
+        leader_epoch: i32,
+        now_ms: i64,
+    ) -> Result<Staged, LogError> {
+        self.stage_with(batch, leader_epoch, AppendRules::default(), now_ms)
+    }
+
+    /// Gives a validated batch its offsets and leader epoch, unless its producer sent it before or it does not fit.
+    /// Nothing is written until `write_staged`.
+    pub fn stage_with(
         &mut self,
         mut batch: StampedBatch,
         leader_epoch: i32,
+        rules: AppendRules,
         now_ms: i64,
     ) -> Result<Staged, LogError> {
         self.usable()?;
@@ -53,10 +66,16 @@ impl Log {
                 header.last_offset_delta
             )));
         }
-        if let SequenceCheck::Duplicate(produced) = self.producers.check(&header)? {
+        let marker = Marker::of_stamped(&header, &batch);
+        if let Some(marker) = &marker {
+            self.producers.check_marker(&header, marker, rules.marker_epoch)?;
+        } else if let SequenceCheck::Duplicate(produced) =
+            self.producers.check(&header, rules.first_sequence)?
+        {
             return Ok(Staged::Duplicate {
                 base_offset: produced.base_offset(),
                 last_offset: produced.last_offset,
+                max_timestamp_ms: produced.max_timestamp_ms,
             });
         }
         let base_offset = self.log_end;
@@ -65,7 +84,10 @@ impl Log {
             .map_err(|err| LogError::InvalidBatch(err.to_string()))?;
         header.base_offset = base_offset;
         header.partition_leader_epoch = leader_epoch;
-        self.producers.stage(&header, now_ms);
+        match &marker {
+            Some(marker) => self.producers.stage_marker(&header, marker, now_ms),
+            None => self.producers.stage(&header, now_ms),
+        }
         self.log_end = header.next_offset();
         self.staged.push((header, batch));
         Ok(Staged::New { base_offset, last_offset: header.last_offset() })
@@ -122,9 +144,14 @@ impl Log {
             }
             let (now, later) = rest.split_at(count.max(1));
             active.append(now, &self.config)?;
-            for (header, _) in now {
+            for (header, batch) in now {
                 self.epochs.assign(header.partition_leader_epoch, header.base_offset);
-                self.producers.apply(header, now_ms);
+                if let Some(marker) = Marker::of_stamped(header, batch) {
+                    let aborted = self.producers.apply_marker(header, &marker, now_ms);
+                    aborted.into_iter().for_each(|entry| active.aborted.push(entry));
+                } else {
+                    self.producers.apply(header, now_ms);
+                }
                 self.log_end = header.next_offset();
             }
             self.unsynced.active = true;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Log, TimestampOffset};
 use crate::LogError;
+use crate::file_cache::FileKey;
 use crate::fs::{File, read_full};
 use crate::scan::Scan;
 use crate::segment::Segment;
@@ -18,10 +19,12 @@ pub struct LogRange {
     pub position: u64,
     /// How many bytes the batches take; 0 when there is nothing to read yet.
     pub length: u64,
+    /// No record of the batches has this offset or a later one.
+    pub next_offset_max: i64,
     /// Whether this process has compared the checksums of all of it.
     pub checked: bool,
     path: PathBuf,
-    segment_base: i64,
+    segment: FileKey,
 }
 
 impl LogRange {
@@ -52,7 +55,7 @@ impl LogRange {
 }
 
 impl Log {
-    fn segment_of(&self, offset: i64) -> usize {
+    pub(super) fn segment_of(&self, offset: i64) -> usize {
         self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
     }
 
@@ -87,6 +90,7 @@ impl Log {
                 self.segments.get(at + 1).map_or(self.log_end, |next| next.base_offset);
             let inner_bound = (bound < segment_end).then_some(bound);
             let end = segment.end_of_read(&start, bytes_max, inner_bound)?;
+            let (end, next_offset_max) = (end.position, end.next_offset_max.min(segment_end));
             if end == start.position {
                 break;
             }
@@ -94,9 +98,10 @@ impl Log {
                 file: segment.file()?,
                 position: start.position,
                 length: end - start.position,
+                next_offset_max,
                 checked: segment.checked.contain(start.position, end),
                 path: segment.path().to_path_buf(),
-                segment_base: segment.base_offset,
+                segment: segment.key(),
             }));
         }
         Ok(None)
@@ -104,16 +109,39 @@ impl Log {
 
     /// Remembers that the checksums of a range were compared, so that it is not done again.
     pub fn mark_checked(&mut self, range: &LogRange) {
-        let base = range.segment_base;
-        if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base_offset == base)
+        // Compaction puts another file in the place of a segment, which this says nothing of.
+        if let Some(segment) =
+            self.segments.iter_mut().find(|segment| segment.key() == range.segment)
         {
             let end = (range.position + range.length).min(segment.size);
             segment.checked.add(range.position, end);
         }
     }
 
+    /// Takes back that the checksums of a range were compared, because they are wrong now: whoever reads it compares them
+    /// and is told so.
+    pub fn mark_unchecked(&mut self, range: &LogRange) {
+        if let Some(segment) =
+            self.segments.iter_mut().find(|segment| segment.key() == range.segment)
+        {
+            segment.checked.remove(range.position, range.position + range.length);
+        }
+    }
+
+    /// The first offset of the active segment, to which batches are added.
+    #[must_use]
+    pub fn active_start(&self) -> i64 {
+        self.segments.last().map_or(self.log_end, |active| active.base_offset)
+    }
+
+    /// The first offset of the segment behind the one that has `offset`; the log end behind the last.
+    #[must_use]
+    pub fn next_segment_start(&self, offset: i64) -> i64 {
+        let behind = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        self.segments.get(behind).map_or(self.log_end, |segment| segment.base_offset)
+    }
+
     /// The first record at or after `timestamp_ms` with an offset below `bound`.
-    /// A compressed batch answers as a whole: with its first offset and its largest timestamp.
     pub fn offset_for_timestamp(
         &mut self,
         timestamp_ms: i64,
@@ -132,7 +160,7 @@ impl Log {
         Ok(None)
     }
 
-    /// The record with the largest timestamp; of several the first.
+    /// The record with the largest timestamp of all; of several the first.
     pub fn max_timestamp(&mut self) -> Result<Option<TimestampOffset>, LogError> {
         self.usable()?;
         let mut largest: Option<(usize, i64)> = None;

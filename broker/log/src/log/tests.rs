@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use aquifer_broker_protocol::batch::{
+    BatchBuilder, BatchOptions, Compression, NewRecord, RecordBatch,
+};
+use bytes::BytesMut;
+
 use super::{Log, Staged, TimestampOffset};
 use crate::fs::simulated::Simulated;
 use crate::fs::{FileSystem, OpenHow};
@@ -69,7 +74,7 @@ fn a_duplicate_is_not_written_again() {
     );
     assert_eq!(
         append(&mut log, produced, 0).unwrap(),
-        Staged::Duplicate { base_offset: 1, last_offset: 2 }
+        Staged::Duplicate { base_offset: 1, last_offset: 2, max_timestamp_ms: 1 }
     );
     assert_eq!(log.log_end(), 3);
     let gap = append(&mut log, batch(Some((1, 0, 5)), &[1], 5), 0);
@@ -296,11 +301,68 @@ fn a_clean_start_reads_little_and_knows_everything() {
     assert!(!log.is_derived_dirty() && log.take_unsynced().unwrap().is_none());
     assert_eq!((log.log_end(), log.latest_epoch()), (200, Some(4)));
     let duplicate = append(&mut log, batch(Some((3, 0, 199)), &[1000], 40), 4).unwrap();
-    assert_eq!(duplicate, Staged::Duplicate { base_offset: 199, last_offset: 199 });
+    assert!(
+        matches!(duplicate, Staged::Duplicate { base_offset: 199, last_offset: 199, .. }),
+        "{duplicate:?}"
+    );
     // Ranges behind the few batches that were looked at are not checked yet.
     let range = log.read(0, 1000, 200).unwrap().unwrap();
     assert!(!range.checked);
     range.check().unwrap();
     log.mark_checked(&range);
     assert!(log.read(0, 1000, 200).unwrap().unwrap().checked);
+}
+
+#[test]
+fn look_ups_by_time_find_the_record_within_a_compressed_batch() {
+    for compression in Compression::ALL {
+        let mut log = log_with(&fs(), LogConfig::default());
+        append(&mut log, plain(2), 0).unwrap();
+        let mut builder =
+            BatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
+        for timestamp_ms in [2010, 2030, 2020, 2030] {
+            builder.push(NewRecord { timestamp_ms, value: Some(b"v"), ..NewRecord::default() });
+        }
+        append(&mut log, BytesMut::from(&builder.build().unwrap()[..]), 0).unwrap();
+        for (timestamp_ms, expected) in [
+            (1000, Some((1000, 0))),
+            (1001, Some((2010, 2))),
+            (2015, Some((2030, 3))),
+            (2030, Some((2030, 3))),
+            (2031, None),
+        ] {
+            let found = log.offset_for_timestamp(timestamp_ms, 6).unwrap();
+            let found = found.map(|found| (found.timestamp_ms, found.offset));
+            assert_eq!(found, expected, "{timestamp_ms} with {}", compression.name());
+        }
+        let newest = log.max_timestamp().unwrap();
+        assert_eq!(newest, Some(TimestampOffset { timestamp_ms: 2030, offset: 3 }));
+    }
+}
+
+#[test]
+fn a_compressed_batch_that_cannot_be_opened_answers_as_a_whole() {
+    let mut log = log_with(&fs(), LogConfig::default());
+    let mut bytes = plain(3);
+    bytes[22] |= 2;
+    append(&mut log, bytes, 0).unwrap();
+    let found = log.offset_for_timestamp(900, 3).unwrap();
+    assert_eq!(found, Some(TimestampOffset { timestamp_ms: 1000, offset: 0 }));
+}
+
+#[test]
+fn a_read_says_behind_which_offset_nothing_of_it_lies() {
+    for config in [LogConfig::default(), small_segments()] {
+        let mut log = log_with(&fs(), config);
+        for _ in 0..20 {
+            append(&mut log, plain(2), 0).unwrap();
+        }
+        for (from, bytes_max, bound) in [(0, 1, 40), (3, 500, 40), (3, 500, 8), (0, 1 << 20, 40)] {
+            let range = log.read(from, bytes_max, bound).unwrap().unwrap();
+            let bytes = range.read().unwrap();
+            let last = RecordBatch::parse_all(&bytes).last().unwrap().unwrap();
+            let (end, said) = (last.next_offset(), range.next_offset_max);
+            assert!((end..=end + 2).contains(&said), "{end} and {said} from {from}");
+        }
+    }
 }

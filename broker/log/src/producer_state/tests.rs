@@ -1,7 +1,9 @@
 //! Sequences that follow, repeat or do not fit, and what a snapshot keeps of them.
 
+use aquifer_broker_protocol::batch::RecordBatch;
+
 use super::*;
-use crate::test_support::{batch, header};
+use crate::test_support::{End, batch, header, marker, transactional};
 
 /// Applies `first:last` batches of a producer (epoch 0), then checks one more: epoch, base sequence, count.
 fn check(written: &[(i16, i32, usize)], next: (i16, i32, usize), expected: &str) {
@@ -25,6 +27,7 @@ fn check(written: &[(i16, i32, usize)], next: (i16, i32, usize), expected: &str)
             format!("out of order after {last_sequence}")
         }
         Err(SequenceError::OldEpoch { current, .. }) => format!("older than epoch {current}"),
+        Err(other) => other.to_string(),
     };
     assert_eq!(found, expected, "{written:?} then {next:?}");
 }
@@ -55,10 +58,10 @@ fn what_is_staged_counts_for_the_next_check_and_is_forgotten_on_failure() {
     let second = header(&batch(Some((9, 0, 1)), &[0], 1));
     state.apply(&header(&batch(Some((8, 0, 5)), &[0], 1)), 0);
     state.stage(&first, 0);
-    assert_eq!(state.check(&second), Ok(SequenceCheck::Next));
-    assert!(matches!(state.check(&first), Ok(SequenceCheck::Duplicate(_))));
+    assert_eq!(state.check(&second, FirstSequence::Any), Ok(SequenceCheck::Next));
+    assert!(matches!(state.check(&first, FirstSequence::Any), Ok(SequenceCheck::Duplicate(_))));
     state.clear_staged();
-    assert_eq!(state.check(&first), Ok(SequenceCheck::Next));
+    assert_eq!(state.check(&first, FirstSequence::Any), Ok(SequenceCheck::Next));
     assert_eq!(state.len(), 1);
 }
 
@@ -77,7 +80,7 @@ fn a_snapshot_keeps_the_last_batch_of_each_producer_and_a_torn_one_is_refused() 
     assert_eq!((producer.epoch, producer.batches.len(), producer.last_seen_ms), (4, 1, 77));
     assert_eq!(
         producer.batches[0],
-        ProducedBatch { last_sequence: 2, last_offset: 2, offset_delta: 0 }
+        ProducedBatch { last_sequence: 2, last_offset: 2, offset_delta: 0, max_timestamp_ms: 77 }
     );
     for length in 0..file.len() {
         assert!(ProducerState::decode(&file[..length]).is_none(), "cut at {length}");
@@ -88,10 +91,21 @@ fn a_snapshot_keeps_the_last_batch_of_each_producer_and_a_torn_one_is_refused() 
 }
 
 #[test]
-fn idle_producers_expire() {
+fn idle_producers_expire_unless_their_transaction_is_open() {
     let mut state = ProducerState::default();
     state.apply(&header(&batch(Some((1, 0, 0)), &[0], 1)), 100);
     state.apply(&header(&batch(Some((2, 0, 0)), &[0], 1)), 200);
+    state.apply(&header(&transactional((3, 0, 0), &[0], 1)), 100);
+    let known = |state: &ProducerState| {
+        let mut ids: Vec<_> = state.producers.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    };
     state.expire(250, 100);
-    assert_eq!(state.producers.keys().collect::<Vec<_>>(), [&2]);
+    assert_eq!(known(&state), [2, 3]);
+    let end = marker(3, 0, End::Commit, 0);
+    let (end, _) = RecordBatch::parse(&end).unwrap();
+    state.apply_marker(end.header(), &Marker::of(&end).unwrap(), 250);
+    state.expire(350, 100);
+    assert_eq!(known(&state), []);
 }

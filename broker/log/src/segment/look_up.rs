@@ -5,6 +5,18 @@ use crate::index::OffsetEntry;
 use crate::scan::{Located, Scan};
 use crate::{LogError, TimestampOffset};
 
+/// How much a batch may grow when a look-up opens it: many times what a producer may send.
+const DECODED_BYTES_MAX: usize = 64 << 20;
+
+/// Where a read of whole batches ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReadEnd {
+    /// The byte after the last batch.
+    pub(crate) position: u64,
+    /// No record before `position` has this offset or a later one.
+    pub(crate) next_offset_max: i64,
+}
+
 impl Segment {
     pub(super) fn newest_in_index(&self) -> Result<Option<TimestampOffset>, LogError> {
         Ok(self.time_index.last()?.map(|entry| TimestampOffset {
@@ -62,41 +74,53 @@ impl Segment {
         }
     }
 
-    /// Where whole batches end that start at `start`, hold offsets below `bound` and take about `bytes_max`:
+    /// The end of whole batches that start at `start`, hold offsets below `bound` and take about `bytes_max`:
     /// at least one batch, if its offsets are below the bound.
     pub(crate) fn end_of_read(
         &self,
         start: &Located,
         bytes_max: u64,
         bound: Option<i64>,
-    ) -> Result<u64, LogError> {
+    ) -> Result<ReadEnd, LogError> {
+        let all = ReadEnd { position: self.size, next_offset_max: i64::MAX };
         if bound.is_some_and(|bound| start.header.base_offset >= bound) {
-            return Ok(start.position);
+            return Ok(ReadEnd {
+                position: start.position,
+                next_offset_max: start.header.base_offset,
+            });
         }
         let limit = start.position + bytes_max.max(start.header.size_bytes() as u64);
         if limit >= self.size && bound.is_none() {
-            return Ok(self.size);
+            return Ok(all);
         }
         let below = |entry: &OffsetEntry| {
             u64::from(entry.position) <= limit
                 && bound.is_none_or(|bound| self.base_offset + i64::from(entry.offset) < bound)
         };
-        let entry = self.offset_index.floor(below)?.map_or(0, |entry| u64::from(entry.position));
+        let mut end =
+            ReadEnd { position: start.position, next_offset_max: start.header.base_offset };
+        if let Some(entry) = self.offset_index.floor(below)?
+            && u64::from(entry.position) > end.position
+        {
+            // The entry's batch is not part of what is read yet, so that its end is no less than what is needed.
+            end.position = u64::from(entry.position);
+            end.next_offset_max = self.base_offset + i64::from(entry.offset) + 1;
+        }
         let file = self.file()?;
-        let mut scan = Scan::headers(&*file, &self.path, entry.max(start.position), self.size);
-        let mut end = entry.max(start.position);
+        let mut scan = Scan::headers(&*file, &self.path, end.position, self.size);
         while let Some(located) = scan.next()? {
             let visible = bound.is_none_or(|bound| located.header.base_offset < bound);
             if located.end() > limit || !visible {
                 break;
             }
-            end = located.end();
+            end.position = located.end();
+            end.next_offset_max = end.next_offset_max.max(located.header.next_offset());
         }
         Ok(end)
     }
 
     /// The first record at or after `timestamp_ms` with an offset from `from` on.
-    /// In a compressed batch, whose records cannot be seen, the batch's first offset and largest timestamp.
+    /// In a compressed batch that cannot be opened, the batch's first offset and largest timestamp.
     pub(crate) fn find_timestamp(
         &self,
         timestamp_ms: i64,
@@ -128,13 +152,13 @@ pub(crate) fn first_at(
     from: i64,
 ) -> Result<Option<TimestampOffset>, LogError> {
     let batch = scan.batch(located)?;
-    let Ok(records) = batch.records() else {
+    let Ok(records) = batch.decode_records(DECODED_BYTES_MAX) else {
         return Ok(Some(TimestampOffset {
             timestamp_ms: batch.max_timestamp(),
             offset: batch.base_offset().max(from),
         }));
     };
-    for record in records {
+    for record in &records {
         let Ok(record) = record else { break };
         if record.timestamp_ms >= timestamp_ms && record.offset >= from {
             return Ok(Some(TimestampOffset {

@@ -1,4 +1,4 @@
-//! CreateTopics, v2–v7: makes topics, or only checks that they could be made.
+//! CreateTopics, v0–v7: makes topics, or only checks that they could be made.
 //!
 //! Behaviour: -1 stands for the broker's default; since v5 the answer lists every config with where it comes from,
 //! since v7 the topic's id. Topics are made one by one: one that is refused does not keep the others back.
@@ -11,46 +11,40 @@ use std::sync::Arc;
 
 use aquifer_broker_coordinator::group::id::TopicName;
 use aquifer_broker_coordinator::topic::command::{CreateTopic, CreatedTopic, Existing, RunMode};
+use aquifer_broker_coordinator::topic::image::Configs;
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::message::create_topics::{
-    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatableTopicConfigs,
-    CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+    CreatableTopic, CreatableTopicConfig, CreatableTopicConfigs, CreatableTopicResult,
+    CreateTopicsRequest, CreateTopicsResponse,
 };
 use futures_util::future::join_all;
 
-use crate::config::{self, BrokerSettings, Scope};
-use crate::context::RequestContext;
-use crate::hosting::{TopicRefusal, new_topic_id};
+use super::assignment::check_assignment;
+use super::repeated::leave_firsts;
 
-/// Where a config's value comes from, as the response numbers it.
-const SOURCE_TOPIC: i8 = 1;
-const SOURCE_STATIC_BROKER: i8 = 4;
-const SOURCE_DEFAULT: i8 = 5;
+use crate::config::{self, BrokerSettings, described_topic};
+use crate::context::RequestContext;
+use crate::hosting::{CLUSTER_METADATA, TopicRefusal, new_topic_id};
 
 /// Answers the request.
 pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
-    request: CreateTopicsRequest<'a>,
+    mut request: CreateTopicsRequest<'a>,
 ) -> CreateTopicsResponse<'a> {
     let mode = if request.validate_only { RunMode::ValidateOnly } else { RunMode::Apply };
-    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
-    for topic in &request.topics {
-        if !seen.insert(&*topic.name) {
-            twice.insert(topic.name.to_string());
-        }
-    }
-    let twice = &twice;
+    let twice = &leave_firsts(&mut request.topics, |topic| Some(topic.name.to_string()));
     let topics = request.topics.into_iter().map(|topic| async move {
         let created = match twice.contains(&*topic.name) {
             true => Err(refusal(ErrorCode::InvalidRequest, "Duplicate topic name.")),
             false => create(ctx, &topic, mode).await,
         };
         match created {
-            Ok(created) => respond(&ctx.node.settings, topic.name, &created),
+            Ok(created) => respond(&ctx.node.hosting.live_settings(), topic.name, &created),
             Err(refusal) => CreatableTopicResult {
                 name: topic.name,
                 error_code: refusal.code.code(),
                 error_message: Some(Cow::Owned(refusal.message)),
+                configs: Some(Vec::new()),
                 ..CreatableTopicResult::default()
             },
         }
@@ -63,17 +57,25 @@ async fn create(
     topic: &CreatableTopic<'_>,
     mode: RunMode,
 ) -> Result<CreatedTopic, TopicRefusal> {
-    let settings = &ctx.node.settings;
+    let settings = &ctx.node.hosting.live_settings();
+    if *topic.name == *CLUSTER_METADATA {
+        let message = format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.");
+        return Err(refusal(ErrorCode::InvalidRequest, message));
+    }
+    let name = TopicName::from(&*topic.name);
+    // The machine looks again; this is for the order of the reasons.
+    ctx.node.hosting.image().check_new_topic(&name)?;
+    let configs = checked_configs(settings, &topic.configs)?;
     let partition_count = if topic.assignments.is_empty() {
         check_counts(settings, topic)?
     } else {
         check_assignments(settings, topic)?
     };
     let create = CreateTopic {
-        name: TopicName::from(&*topic.name),
+        name,
         topic_id: new_topic_id(),
         partition_count,
-        configs: checked_configs(&topic.configs)?,
+        configs,
         mode,
         existing: Existing::IsAnError,
     };
@@ -95,7 +97,8 @@ fn check_counts(
     if replication > 1 && !settings.dev_lenient_replication {
         let message = format!(
             "Unable to replicate the partition {replication} time(s): The target replication factor of {replication} \
-             cannot be reached because only 1 broker(s) are registered."
+             cannot be reached because only 1 broker(s) are registered or some brokers have all their log directories \
+             cordoned."
         );
         return Err(refusal(ErrorCode::InvalidReplicationFactor, message));
     }
@@ -107,18 +110,17 @@ fn check_assignments(
     settings: &BrokerSettings,
     topic: &CreatableTopic<'_>,
 ) -> Result<i32, TopicRefusal> {
-    if topic.num_partitions != -1 || topic.replication_factor != -1 {
-        let message = "A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.";
+    let given = [
+        ("replication factor", topic.replication_factor != -1),
+        ("numPartitions", topic.num_partitions != -1),
+    ];
+    if let Some((what, _)) = given.iter().find(|(_, is_given)| *is_given) {
+        let message =
+            format!("A manual partition assignment was specified, but {what} was not set to -1.");
         return Err(refusal(ErrorCode::InvalidRequest, message));
     }
-    let is_ours =
-        |assignment: &CreatableReplicaAssignment| assignment.broker_ids == [settings.node_id];
-    if let Some(other) = topic.assignments.iter().find(|assignment| !is_ours(assignment)) {
-        let message = format!(
-            "The manual partition assignment of partition {} is {:?}, but the only broker is {}.",
-            other.partition_index, other.broker_ids, settings.node_id
-        );
-        return Err(refusal(ErrorCode::InvalidReplicaAssignment, message));
+    for assignment in &topic.assignments {
+        check_assignment(settings.node_id, &assignment.broker_ids)?;
     }
     let indexes = topic
         .assignments
@@ -127,8 +129,7 @@ fn check_assignments(
         .collect::<BTreeSet<_>>();
     let count = i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX);
     if indexes.len() != topic.assignments.len() || indexes.iter().copied().ne(0..count) {
-        let message =
-            "The partitions of a manual assignment must be a consecutive 0-based integer sequence.";
+        let message = "partitions should be a consecutive 0-based integer sequence";
         return Err(refusal(ErrorCode::InvalidReplicaAssignment, message));
     }
     Ok(count)
@@ -137,17 +138,23 @@ fn check_assignments(
 /// A config key and its value.
 type Setting = (Arc<str>, Arc<str>);
 
-fn checked_configs(configs: &[CreatableTopicConfig<'_>]) -> Result<Vec<Setting>, TopicRefusal> {
-    let checked = configs.iter().map(|config| {
-        let Some(value) = config.value.as_deref() else {
-            let message = format!("Null value not supported for topic configs: {}", config.name);
-            return Err(refusal(ErrorCode::InvalidConfig, message));
-        };
-        let valid = config::validate_topic_value(&config.name, value);
-        valid.map_err(|error| refusal(ErrorCode::InvalidConfig, error.to_string()))?;
-        Ok((Arc::from(&*config.name), Arc::from(value)))
+fn checked_configs(
+    settings: &BrokerSettings,
+    configs: &[CreatableTopicConfig<'_>],
+) -> Result<Vec<Setting>, TopicRefusal> {
+    let nulls = configs.iter().filter(|config| config.value.is_none());
+    let nulls: Vec<&str> = nulls.map(|config| &*config.name).collect();
+    if !nulls.is_empty() {
+        let message = format!("Null value not supported for topic configs: {}", nulls.join(","));
+        return Err(refusal(ErrorCode::InvalidConfig, message));
+    }
+    let configs = configs.iter().map(|config| {
+        (Arc::from(&*config.name), Arc::from(config.value.as_deref().unwrap_or_default()))
     });
-    checked.collect()
+    // The last value of a key counts.
+    let configs: Configs = configs.collect();
+    config::validate_topic(settings, &configs)?;
+    Ok(configs.into_iter().collect())
 }
 
 fn respond<'a>(
@@ -155,22 +162,12 @@ fn respond<'a>(
     name: Cow<'a, str>,
     created: &CreatedTopic,
 ) -> CreatableTopicResult<'a> {
-    let configs = config::keys(Scope::Topic).iter().map(|key| {
-        let own = created.configs.get(key.name).map(|value| value.to_string());
-        let is_static =
-            key.synonyms.iter().any(|synonym| settings.set_value(synonym.broker_key).is_some());
-        let config_source = match &own {
-            Some(_) => SOURCE_TOPIC,
-            None if is_static => SOURCE_STATIC_BROKER,
-            None => SOURCE_DEFAULT,
-        };
-        CreatableTopicConfigs {
-            name: Cow::Borrowed(key.name),
-            value: own.or_else(|| settings.topic_default(key)).map(Cow::Owned),
-            read_only: false,
-            config_source,
-            is_sensitive: false,
-        }
+    let configs = described_topic(settings, &created.configs).map(|key| CreatableTopicConfigs {
+        name: key.name,
+        value: key.value.map(Cow::Owned),
+        read_only: key.read_only,
+        config_source: key.source as i8,
+        is_sensitive: key.is_sensitive,
     });
     CreatableTopicResult {
         name,

@@ -1,4 +1,6 @@
 //! DeleteGroups, v0–v2: removes groups without members, and their offsets.
+//!
+//! Behaviour: the empty name is one like any other, since offsets can be committed under it.
 
 use aquifer_broker_coordinator::group::command::{GroupCommand, GroupReply};
 use aquifer_broker_coordinator::group::id::GroupId;
@@ -24,9 +26,6 @@ pub(crate) async fn handle<'a>(
 }
 
 async fn delete(ctx: &RequestContext, group_id: &str) -> Result<(), ErrorCode> {
-    if group_id.is_empty() {
-        return Err(ErrorCode::InvalidGroupId);
-    }
     match ctx.node.hosting.ask_group(group_id, GroupCommand::Delete(GroupId::from(group_id))).await
     {
         Ok(GroupReply::Delete(result)) => result,

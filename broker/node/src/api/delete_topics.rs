@@ -1,12 +1,15 @@
-//! DeleteTopics, v1–v6: removes topics, their partitions and the offsets committed for them.
+//! DeleteTopics, v0–v6: removes topics, their partitions and the offsets committed for them.
 //!
-//! Behaviour: answered when the deletion is durable and the partitions are gone. Since v6 by name or by id.
+//! Behaviour: answered when the deletion is durable and the partitions are gone. Since v6 by name or by id. What is named
+//! twice is answered once, and stays.
 //! Differs: `__consumer_offsets` can't be deleted; `timeout_ms` is not used.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use aquifer_broker_coordinator::group::id::TopicName;
 use aquifer_broker_coordinator::topic::command::TopicRef;
+use aquifer_broker_coordinator::topic::image::MetadataImage;
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::message::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
@@ -14,6 +17,7 @@ use aquifer_broker_protocol::message::delete_topics::{
 use aquifer_broker_protocol::primitive::Uuid;
 use futures_util::future::join_all;
 
+use super::repeated::leave_firsts;
 use crate::context::RequestContext;
 use crate::hosting::TopicRefusal;
 
@@ -22,7 +26,7 @@ pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
     request: DeleteTopicsRequest<'a>,
 ) -> DeleteTopicsResponse<'a> {
-    let asked = if ctx.api_version >= 6 {
+    let mut asked = if ctx.api_version >= 6 {
         request.topics
     } else {
         let by_name = request.topic_names.into_iter();
@@ -30,8 +34,51 @@ pub(crate) async fn handle<'a>(
             .map(|name| DeleteTopicState { name: Some(name), ..DeleteTopicState::default() })
             .collect()
     };
-    let responses = asked.into_iter().map(|topic| delete(ctx, topic));
-    DeleteTopicsResponse { responses: join_all(responses).await, ..DeleteTopicsResponse::default() }
+    let refused = refuse_repeated(&ctx.node.hosting.image(), &mut asked);
+    let deleted = join_all(asked.into_iter().map(|topic| delete(ctx, topic))).await;
+    let responses = refused.into_iter().chain(deleted);
+    DeleteTopicsResponse { responses: responses.collect(), ..DeleteTopicsResponse::default() }
+}
+
+/// Takes out what is named twice, by the same name, the same id, or both ways, and answers it.
+fn refuse_repeated<'a>(
+    image: &MetadataImage,
+    asked: &mut Vec<DeleteTopicState<'a>>,
+) -> Vec<DeletableTopicResult<'a>> {
+    let ids = asked.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id);
+    let ids: BTreeSet<Uuid> = ids.collect();
+    let key = |topic: &DeleteTopicState<'_>| {
+        let is_either = topic.name.is_some() == topic.topic_id.is_zero();
+        is_either.then(|| (topic.name.as_ref().map(ToString::to_string), topic.topic_id))
+    };
+    let repeated = leave_firsts(asked, key);
+    asked.retain(|topic| key(topic).is_none_or(|key| !repeated.contains(&key)));
+    let named = asked.iter().filter(|topic| topic.topic_id.is_zero());
+    let named = named.filter_map(|topic| image.topic(topic.name.as_deref()?)).map(|topic| topic.id);
+    let both_ways: BTreeSet<Uuid> = named.filter(|id| ids.contains(id)).collect();
+    let is_both_ways = |topic: &DeleteTopicState<'_>| match &topic.name {
+        Some(name) => image.topic(name).is_some_and(|known| both_ways.contains(&known.id)),
+        None => both_ways.contains(&topic.topic_id),
+    };
+    let refused =
+        |name: Option<Cow<'a, str>>, topic_id: Uuid, message: &str| DeletableTopicResult {
+            name,
+            topic_id,
+            error_code: ErrorCode::InvalidRequest.code(),
+            error_message: Some(Cow::Owned(message.to_owned())),
+        };
+    let mut results = Vec::new();
+    for (name, topic_id) in repeated {
+        let what = if name.is_some() { "Duplicate topic name." } else { "Duplicate topic id." };
+        results.push(refused(name.map(Cow::Owned), topic_id, what));
+    }
+    for topic in asked.extract_if(.., |topic| is_both_ways(topic)) {
+        if let Some(known) = topic.name.as_deref().and_then(|name| image.topic(name)) {
+            let what = "The provided topic name maps to an ID that was already supplied.";
+            results.push(refused(topic.name, known.id, what));
+        }
+    }
+    results
 }
 
 async fn delete<'a>(ctx: &RequestContext, asked: DeleteTopicState<'a>) -> DeletableTopicResult<'a> {

@@ -14,6 +14,7 @@ use super::operations;
 use crate::context::RequestContext;
 
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 /// Answers the request.
 pub(crate) async fn handle(
@@ -22,9 +23,19 @@ pub(crate) async fn handle(
 ) -> DescribeClusterResponse<'static> {
     let node = &ctx.node;
     if request.endpoint_type != BROKERS {
+        let (error, message) = match request.endpoint_type {
+            CONTROLLERS => (
+                ErrorCode::MismatchedEndpointType,
+                Cow::Borrowed("this is an endpoint of a broker, not of a controller"),
+            ),
+            other => (
+                ErrorCode::UnsupportedEndpointType,
+                Cow::Owned(format!("Unsupported endpoint type {other}")),
+            ),
+        };
         return DescribeClusterResponse {
-            error_code: ErrorCode::MismatchedEndpointType.code(),
-            error_message: Some(Cow::Borrowed("this is a broker endpoint")),
+            error_code: error.code(),
+            error_message: Some(message),
             endpoint_type: BROKERS,
             ..DescribeClusterResponse::default()
         };

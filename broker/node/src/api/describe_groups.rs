@@ -1,7 +1,7 @@
 //! DescribeGroups, v0–v6: a group's state, and its members with what they subscribe to and what they are assigned.
 //!
-//! Behaviour: a group that does not exist is in state Dead, since v6 with GROUP_ID_NOT_FOUND (KIP-1043). Metadata and
-//! assignments are shown of a Stable group only.
+//! Behaviour: a group that does not exist, or is not a classic one, is in state Dead, since v6 with GROUP_ID_NOT_FOUND (KIP-1043). Members'
+//! metadata is shown of a Stable group only; what they are assigned, also while the group rebalances.
 
 use std::borrow::Cow;
 
@@ -24,14 +24,16 @@ pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
     request: DescribeGroupsRequest<'a>,
 ) -> DescribeGroupsResponse<'a> {
-    let authorized_operations = if request.include_authorized_operations {
-        operations::GROUP
-    } else {
-        operations::NOT_ASKED
-    };
+    let asks_for_operations = request.include_authorized_operations;
     let groups = request.groups.into_iter().map(|group_id| async move {
         let described = describe(ctx, group_id).await;
-        DescribedGroup { authorized_operations, ..described }
+        let is_told = asks_for_operations && described.error_code == ErrorCode::None.code();
+        let authorized_operations = if is_told { operations::GROUP } else { operations::NOT_ASKED };
+        if described.error_code == ErrorCode::None.code() {
+            DescribedGroup { authorized_operations, ..described }
+        } else {
+            described
+        }
     });
     DescribeGroupsResponse { groups: join_all(groups).await, ..DescribeGroupsResponse::default() }
 }
@@ -44,13 +46,12 @@ async fn describe<'a>(ctx: &RequestContext, group_id: Cow<'a, str>) -> Described
     };
     let command = GroupCommand::Describe(GroupId::from(&*group_id));
     match ctx.node.hosting.ask_group(&group_id, command).await {
-        Ok(GroupReply::Description(Some(description))) => respond(group_id, description),
-        Ok(GroupReply::Description(None)) => {
+        Ok(GroupReply::Description(Ok(description))) => respond(group_id, description),
+        Ok(GroupReply::Description(Err(refusal))) => {
             let error =
                 if ctx.api_version >= 6 { ErrorCode::GroupIdNotFound } else { ErrorCode::None };
             DescribedGroup {
-                error_message: (ctx.api_version >= 6)
-                    .then(|| Cow::Owned(format!("Group {group_id} not found."))),
+                error_message: (ctx.api_version >= 6).then_some(Cow::Owned(refusal.message)),
                 group_state: Cow::Borrowed(GroupState::Dead.name()),
                 ..refused(group_id, error)
             }

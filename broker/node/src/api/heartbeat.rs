@@ -13,6 +13,10 @@ pub(crate) async fn handle(
     ctx: &RequestContext,
     request: HeartbeatRequest<'_>,
 ) -> HeartbeatResponse {
+    if request.group_id.is_empty() {
+        let error_code = ErrorCode::InvalidGroupId.code();
+        return HeartbeatResponse { error_code, ..HeartbeatResponse::default() };
+    }
     let command = Heartbeat {
         group_id: GroupId::from(&*request.group_id),
         generation: request.generation_id,

@@ -20,6 +20,10 @@ pub(crate) async fn handle(
     ctx: &RequestContext,
     request: LeaveGroupRequest<'_>,
 ) -> LeaveGroupResponse<'static> {
+    if request.group_id.is_empty() {
+        let error_code = ErrorCode::InvalidGroupId.code();
+        return LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
+    }
     let is_single = ctx.api_version < 3;
     let members: Vec<(MemberId, Option<InstanceId>)> = if is_single {
         vec![(MemberId::from(&*request.member_id), None)]

@@ -1,6 +1,6 @@
 //! ListGroups, v0–v5: all groups, filtered by state (v4, KIP-518) and type (v5, KIP-848).
 //!
-//! Behaviour: filters compare without regard to case; every group is of type classic.
+//! Behaviour: filters compare without regard to case.
 
 use std::borrow::Cow;
 
@@ -11,26 +11,22 @@ use aquifer_broker_protocol::message::list_groups::{
 
 use crate::context::RequestContext;
 
-const CLASSIC: &str = "classic";
-
 /// Answers the request.
 pub(crate) async fn handle(
     ctx: &RequestContext,
     request: ListGroupsRequest<'_>,
 ) -> ListGroupsResponse<'static> {
-    let types = &request.types_filter;
-    if !types.is_empty() && !types.iter().any(|kind| kind.eq_ignore_ascii_case(CLASSIC)) {
-        return ListGroupsResponse::default();
-    }
-    let list =
-        ListGroups { states: request.states_filter.iter().map(ToString::to_string).collect() };
+    let list = ListGroups {
+        states: request.states_filter.iter().map(ToString::to_string).collect(),
+        types: request.types_filter.iter().map(ToString::to_string).collect(),
+    };
     match ctx.node.hosting.list_groups(&list).await {
         Ok(listings) => {
             let groups = listings.into_iter().map(|listing| ListedGroup {
                 group_id: Cow::Owned(listing.group_id.to_string()),
                 protocol_type: Cow::Owned(listing.protocol_type.to_string()),
-                group_state: Cow::Borrowed(listing.state.name()),
-                group_type: Cow::Borrowed(CLASSIC),
+                group_state: Cow::Borrowed(listing.state),
+                group_type: Cow::Borrowed(listing.group_type.name()),
             });
             ListGroupsResponse { groups: groups.collect(), ..ListGroupsResponse::default() }
         }

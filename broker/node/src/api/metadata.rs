@@ -18,6 +18,7 @@ use aquifer_broker_protocol::message::metadata::{
 use aquifer_broker_protocol::primitive::Uuid;
 
 use super::operations;
+use super::target::leader_epoch;
 use crate::context::RequestContext;
 
 /// The first version in which a topic may be asked for by its id.
@@ -30,6 +31,11 @@ pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
     request: MetadataRequest<'a>,
 ) -> MetadataResponse<'a> {
+    if let Some(asked) = &request.topics
+        && let Some(error) = refusal_of(ctx.api_version, asked)
+    {
+        return refused(asked, error);
+    }
     let topics = match &request.topics {
         None => all_topics(ctx, &request),
         Some(topics) if topics.is_empty() && ctx.api_version == 0 => all_topics(ctx, &request),
@@ -62,6 +68,30 @@ pub(crate) async fn handle<'a>(
     }
 }
 
+/// Why a request fails as a whole, if it does: ids came with v12, and something has to be named.
+fn refusal_of(version: i16, asked: &[MetadataRequestTopic<'_>]) -> Option<ErrorCode> {
+    let by_id = asked.iter().any(|topic| !topic.topic_id.is_zero());
+    let without_name = asked.iter().any(|topic| topic.name.is_none());
+    if version < IDS_SINCE_VERSION {
+        (by_id || without_name).then_some(ErrorCode::InvalidRequest)
+    } else {
+        (without_name && !by_id).then_some(ErrorCode::UnknownServerError)
+    }
+}
+
+/// The answer to a request that failed: it tells of nothing but the failure.
+fn refused<'a>(asked: &[MetadataRequestTopic<'a>], error: ErrorCode) -> MetadataResponse<'a> {
+    let topics = asked.iter().map(|topic| MetadataResponseTopic {
+        name: Some(topic.name.clone().unwrap_or_default()),
+        ..missing(topic, error)
+    });
+    MetadataResponse {
+        topics: topics.collect(),
+        error_code: error.code(),
+        ..MetadataResponse::default()
+    }
+}
+
 fn all_topics<'a>(
     ctx: &RequestContext,
     request: &MetadataRequest<'_>,
@@ -76,9 +106,6 @@ async fn one_topic<'a>(
     asked: &MetadataRequestTopic<'a>,
 ) -> MetadataResponseTopic<'a> {
     let by_id = asked.topic_id != Uuid::ZERO;
-    if ctx.api_version < IDS_SINCE_VERSION && (by_id || asked.name.is_none()) {
-        return missing(asked, ErrorCode::InvalidRequest);
-    }
     let name = match &asked.name {
         // The Java client sends an empty name along with an id, other clients none.
         Some(name) if !by_id => name,
@@ -131,14 +158,10 @@ fn found<'a>(
     topic: &TopicImage,
 ) -> MetadataResponseTopic<'a> {
     let node_id = ctx.node.settings.node_id;
-    let open_epoch = |index: i32| {
-        ctx.node.partitions.get(&topic.name, index).map(|partition| partition.leader_epoch())
-    };
     let partitions = topic.partitions.iter().map(|partition| MetadataResponsePartition {
         partition_index: partition.index,
         leader_id: partition.leader,
-        leader_epoch: open_epoch(partition.index)
-            .unwrap_or(partition.leader_epoch.max(image.generation)),
+        leader_epoch: leader_epoch(ctx, image, topic, partition),
         replica_nodes: vec![node_id],
         isr_nodes: vec![node_id],
         ..MetadataResponsePartition::default()

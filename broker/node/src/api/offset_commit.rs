@@ -1,9 +1,9 @@
-//! OffsetCommit, v2–v10: remember up to where a group has read.
+//! OffsetCommit, v1–v10: remember up to where a group has read.
 //!
-//! Behaviour: accepted from a member of the current generation, or from anyone while the group has no members;
+//! Behaviour: accepted from a member of the current generation or epoch (since v9, KIP-848), or from anyone while the group has no members;
 //! answered when durable. A topic or partition that does not exist gets its own error, the others are kept. Since v10
 //! topics are named by id.
-//! Differs: `retention_time_ms` (v2–v4) is not used; offsets expire by `offsets.retention.minutes`.
+//! Differs: `commit_timestamp` (v1) and `retention_time_ms` (v2–v4) are not used; offsets expire by `offsets.retention.minutes`.
 
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ pub(crate) async fn handle<'a>(
         generation: request.generation_id_or_member_epoch,
         member_id: MemberId::from(&*request.member_id),
         instance_id: request.group_instance_id.as_deref().map(InstanceId::from),
+        knows_member_epochs: ctx.api_version >= 9,
         offsets: Vec::new(),
     };
     let image = ctx.node.hosting.image();

@@ -1,8 +1,9 @@
 //! OffsetFetch, v1–v10: up to where groups have read.
 //!
 //! Behaviour: -1 where nothing was committed, also for a group that does not exist. Topics null asks for all. Since
-//! v8 several groups at once, since v10 topics by id.
-//! Differs: there are no transactions yet, so that every offset is stable and `require_stable` changes nothing.
+//! v7 an offset that an open transaction may change is withheld if the client wants stable ones (KIP-447). Since v8
+//! several groups at once, since v9 a member of a consumer group is told if it is none any more (KIP-848), since v10
+//! topics by id.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use aquifer_broker_coordinator::group::command::{
     FetchOffsets, FetchedOffset, GroupCommand, GroupReply,
 };
-use aquifer_broker_coordinator::group::id::{GroupId, TopicName};
+use aquifer_broker_coordinator::group::id::{GroupId, MemberId, TopicName};
 use aquifer_broker_coordinator::topic::image::MetadataImage;
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::message::offset_fetch::{
@@ -23,6 +24,27 @@ use futures_util::future::join_all;
 
 use crate::context::RequestContext;
 
+/// Whose offsets, and on what terms.
+struct Asked<'a> {
+    group_id: &'a str,
+    /// The member that asks, with its epoch.
+    member: Option<(MemberId, i32)>,
+    stability: Stability,
+}
+
+/// Whether offsets that an open transaction may change are withheld.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stability {
+    Required,
+    NotRequired,
+}
+
+impl Stability {
+    fn of(require_stable: bool) -> Self {
+        if require_stable { Self::Required } else { Self::NotRequired }
+    }
+}
+
 /// Answers the request.
 pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
@@ -31,12 +53,19 @@ pub(crate) async fn handle<'a>(
     if ctx.api_version < 8 {
         return handle_one_group(ctx, request).await;
     }
+    let stability = Stability::of(request.require_stable);
     let groups = request.groups.into_iter().map(|group| async move {
         let topics = group.topics.as_deref();
+        let member = group.member_id.as_deref();
+        let asked = Asked {
+            group_id: &group.group_id,
+            member: member.map(|id| (MemberId::from(id), group.member_epoch)),
+            stability,
+        };
         let fetched = if ctx.api_version < 10 {
-            fetch_by_name(ctx, &group.group_id, topics).await
+            fetch_by_name(ctx, asked, topics).await
         } else {
-            fetch_by_id(ctx, &group.group_id, topics).await
+            fetch_by_id(ctx, asked, topics).await
         };
         let (error, topics) =
             fetched.map_or_else(|error| (error, Vec::new()), |topics| (ErrorCode::None, topics));
@@ -57,7 +86,9 @@ async fn handle_one_group<'a>(
         });
         topics.collect::<Vec<_>>()
     });
-    let fetched = fetch_by_name(ctx, &request.group_id, topics.as_deref()).await;
+    let stability = Stability::of(request.require_stable);
+    let asked = Asked { group_id: &request.group_id, member: None, stability };
+    let fetched = fetch_by_name(ctx, asked, topics.as_deref()).await;
     let (error, fetched) = match fetched {
         Ok(fetched) => (ErrorCode::None, fetched),
         // v1 has no place for an error of the whole.
@@ -88,7 +119,7 @@ async fn handle_one_group<'a>(
 
 async fn fetch_by_name(
     ctx: &RequestContext,
-    group_id: &str,
+    asked: Asked<'_>,
     topics: Option<&[OffsetFetchRequestTopics<'_>]>,
 ) -> Result<Vec<OffsetFetchResponseTopics<'static>>, ErrorCode> {
     let partitions = topics.map(|topics| {
@@ -98,19 +129,21 @@ async fn fetch_by_name(
         });
         named.collect()
     });
-    let fetched = fetch(ctx, group_id, partitions).await?;
-    let by_topic =
-        by_topic(fetched).into_iter().map(|(name, partitions)| OffsetFetchResponseTopics {
+    let stability = asked.stability;
+    let fetched = fetch(ctx, asked, partitions).await?;
+    let by_topic = by_topic(fetched, stability).into_iter().map(|(name, partitions)| {
+        OffsetFetchResponseTopics {
             name: Cow::Owned(name.to_string()),
             partitions,
             ..OffsetFetchResponseTopics::default()
-        });
+        }
+    });
     Ok(by_topic.collect())
 }
 
 async fn fetch_by_id(
     ctx: &RequestContext,
-    group_id: &str,
+    asked: Asked<'_>,
     topics: Option<&[OffsetFetchRequestTopics<'_>]>,
 ) -> Result<Vec<OffsetFetchResponseTopics<'static>>, ErrorCode> {
     let image = ctx.node.hosting.image();
@@ -124,7 +157,8 @@ async fn fetch_by_id(
             .flat_map(|(name, indexes)| indexes.iter().map(move |index| (name.clone(), *index)));
         known.collect::<Vec<_>>()
     });
-    let fetched = by_topic(fetch(ctx, group_id, partitions).await?);
+    let stability = asked.stability;
+    let fetched = by_topic(fetch(ctx, asked, partitions).await?, stability);
     let known = fetched.into_iter().filter_map(|(name, partitions)| {
         let topic_id = id_of(&image, &name)?;
         Some(OffsetFetchResponseTopics {
@@ -148,12 +182,14 @@ fn id_of(image: &MetadataImage, name: &str) -> Option<Uuid> {
 
 async fn fetch(
     ctx: &RequestContext,
-    group_id: &str,
+    asked: Asked<'_>,
     partitions: Option<Vec<(TopicName, i32)>>,
 ) -> Result<Vec<FetchedOffset>, ErrorCode> {
-    let command = FetchOffsets { group_id: GroupId::from(group_id), partitions };
+    let group_id = asked.group_id;
+    let command =
+        FetchOffsets { group_id: GroupId::from(group_id), partitions, member: asked.member };
     match ctx.node.hosting.ask_group(group_id, GroupCommand::FetchOffsets(command)).await {
-        Ok(GroupReply::Offsets(offsets)) => Ok(offsets),
+        Ok(GroupReply::Offsets(offsets)) => offsets,
         Ok(_) => Err(ErrorCode::UnknownServerError),
         Err(error) => Err(error.group_code()),
     }
@@ -161,10 +197,14 @@ async fn fetch(
 
 fn by_topic(
     fetched: Vec<FetchedOffset>,
+    stability: Stability,
 ) -> BTreeMap<TopicName, Vec<OffsetFetchResponsePartitions<'static>>> {
     let mut topics = BTreeMap::<_, Vec<_>>::new();
     for offset in fetched {
         let partition = match offset.committed {
+            _ if offset.is_pending && stability == Stability::Required => {
+                nothing(offset.partition, ErrorCode::UnstableOffsetCommit)
+            }
             Some(committed) => OffsetFetchResponsePartitions {
                 partition_index: offset.partition,
                 committed_offset: committed.offset,

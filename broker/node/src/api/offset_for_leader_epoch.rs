@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch, v2–v4: where the records of a leader epoch end, so that a client notices a log that was cut.
+//! OffsetForLeaderEpoch, v0–v4: where the records of a leader epoch end, so that a client notices a log that was cut.
 //!
 //! Behaviour: an epoch that the log never had is answered with -1 and -1; a current leader epoch that is not ours fences.
 

@@ -2,10 +2,12 @@
 //!
 //! Behaviour: acks=-1 answers when the records are durable, acks=1 when they are appended, acks=0 not at all: there an error
 //! can only be told by closing the connection. All batches of a request are queued before the connection's next request is
-//! looked at. v0–v2 are answered with UNSUPPORTED_VERSION; they are advertised only (see `api_versions.rs`).
-//! Differs: a transactional id is refused, there are no transactions yet.
+//! looked at. v0–v2 are answered with UNSUPPORTED_VERSION; they are advertised only (see `api_versions.rs`). What lies in
+//! a transaction has to be let in first (`admission.rs`).
 //!
 //! References: KIP-98, KIP-467, KIP-951.
+
+mod admission;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,11 +15,12 @@ use std::time::Duration;
 use aquifer_broker_coordinator::topic::image::MetadataImage;
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::message::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use bytes::Bytes;
 
+use self::admission::Admission;
 use super::target::{self, TopicKey};
 use crate::context::RequestContext;
 use crate::partition::{Acks, AppendHow, Appended, Origin, PartitionError, PendingAppend};
@@ -33,17 +36,24 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
+    /// Position in the batch, and what is wrong there.
+    records: Vec<(i32, String)>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None }
+        Self { code, message: None, records: Vec::new() }
     }
 }
 
 impl From<PartitionError> for Refusal {
     fn from(error: PartitionError) -> Self {
-        Self { code: error.code(), message: Some(error.to_string()) }
+        let (code, message) = (error.code(), Some(error.to_string()));
+        let records = match error {
+            PartitionError::RefusedRecords(refused) => refused.records,
+            _ => Vec::new(),
+        };
+        Self { code, message, records }
     }
 }
 
@@ -56,12 +66,16 @@ pub(crate) async fn handle<'a>(
 ) -> ProduceResponse<'a> {
     let turn = ctx.peer.turn.take();
     let acks = request.acks;
-    let how = check(ctx, &request);
     let image = ctx.node.hosting.image();
+    let admitted = match check(ctx, &request) {
+        Ok(how) => Admission::of(ctx, &image, &request).await.map(|admission| (how, admission)),
+        Err(error) => Err(error),
+    };
     let mut queued = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {
-        queued.push(queue_topic(ctx, &image, topic, &how).await);
+        queued.push(queue_topic(ctx, &image, topic, &admitted).await);
     }
+    drop(admitted);
     drop(turn);
     let deadline = ctx.node.clock.instant()
         + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or_default());
@@ -94,9 +108,6 @@ fn check(ctx: &RequestContext, request: &ProduceRequest<'_>) -> Result<AppendHow
     if ctx.api_version < SERVED_SINCE_VERSION {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    if request.transactional_id.is_some() {
-        return Err(ErrorCode::InvalidRequest);
-    }
     let acks = match request.acks {
         0 | 1 => Acks::Leader,
         -1 => Acks::All,
@@ -109,25 +120,29 @@ async fn queue_topic(
     ctx: &RequestContext,
     image: &MetadataImage,
     data: &TopicProduceData<'_>,
-    how: &Result<AppendHow, ErrorCode>,
+    admitted: &Result<(AppendHow, Admission), ErrorCode>,
 ) -> Vec<(i32, Queued)> {
-    let key = if ctx.api_version >= IDS_SINCE_VERSION {
-        TopicKey::Id(data.topic_id)
-    } else {
-        TopicKey::Name(&data.name)
+    let topic = match admitted {
+        Ok((how, admission)) => {
+            target::topic(image, topic_key(ctx, data)).map(|topic| (*how, admission, topic))
+        }
+        Err(error) => Err(*error),
     };
-    let topic = how.and_then(|how| Ok((how, target::topic(image, key)?)));
     let mut queued = Vec::with_capacity(data.partition_data.len());
     for partition_data in &data.partition_data {
         let pending = match topic {
             Err(code) => Err(code.into()),
-            Ok((_, topic)) if topic.is_internal() && ctx.client_id != ADMIN_CLIENT_ID => {
+            Ok((_, _, topic)) if topic.is_internal() && ctx.client_id != ADMIN_CLIENT_ID => {
                 Err(Refusal {
                     code: ErrorCode::InvalidTopicException,
                     message: Some(format!("Cannot append to internal topic {}", topic.name)),
+                    records: Vec::new(),
                 })
             }
-            Ok((how, topic)) => match target::partition(ctx, topic, partition_data.index) {
+            Ok((how, admission, topic)) => match target::partition(ctx, topic, partition_data.index)
+                .and_then(|partition| {
+                    admission.check(&topic.name, partition_data.index).map(|()| partition)
+                }) {
                 Err(code) => Err(code.into()),
                 Ok(partition) => match records(ctx, partition_data) {
                     None => Err(Refusal {
@@ -136,6 +151,7 @@ async fn queue_topic(
                             "a produce request must have exactly one record batch per partition"
                                 .to_owned(),
                         ),
+                        records: Vec::new(),
                     }),
                     Some(records) => partition
                         .enqueue_within(records, ctx.body.len(), how)
@@ -147,6 +163,15 @@ async fn queue_topic(
         queued.push((partition_data.index, pending));
     }
     queued
+}
+
+/// How the request names a topic.
+fn topic_key<'a>(ctx: &RequestContext, data: &'a TopicProduceData<'_>) -> TopicKey<'a> {
+    if ctx.api_version >= IDS_SINCE_VERSION {
+        TopicKey::Id(data.topic_id)
+    } else {
+        TopicKey::Name(&data.name)
+    }
 }
 
 /// The records as a share of the frame; nothing is copied.
@@ -186,6 +211,14 @@ fn partition_response<'a>(
             index,
             error_code: refusal.code.code(),
             base_offset: -1,
+            record_errors: refusal
+                .records
+                .into_iter()
+                .map(|(batch_index, message)| BatchIndexAndErrorMessage {
+                    batch_index,
+                    batch_index_error_message: Some(Cow::Owned(message)),
+                })
+                .collect(),
             error_message: refusal.message.map(Cow::Owned),
             ..PartitionProduceResponse::default()
         },

@@ -1,7 +1,7 @@
 //! SyncGroup, v0–v5: get the assignment of a generation; its leader brings everyone's.
 //!
 //! Behaviour: a follower waits for the leader; all are answered when the generation is durable. Since v5 a protocol
-//! type or name that is not the group's is refused (KIP-559).
+//! type or name that is missing or not the group's is refused (KIP-559).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,11 +14,25 @@ use bytes::Bytes;
 
 use crate::context::RequestContext;
 
+/// The first version in which the protocol has to be named.
+const PROTOCOL_SINCE_VERSION: i16 = 5;
+
 /// Answers the request.
 pub(crate) async fn handle(
     ctx: &RequestContext,
     request: SyncGroupRequest<'_>,
 ) -> SyncGroupResponse<'static> {
+    let refuse = |error: ErrorCode| SyncGroupResponse {
+        error_code: error.code(),
+        ..SyncGroupResponse::default()
+    };
+    let has_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if ctx.api_version >= PROTOCOL_SINCE_VERSION && !has_protocol {
+        return refuse(ErrorCode::InconsistentGroupProtocol);
+    }
+    if request.group_id.is_empty() {
+        return refuse(ErrorCode::InvalidGroupId);
+    }
     let assignments = request.assignments.iter().map(|assigned| {
         (MemberId::from(&*assigned.member_id), Bytes::copy_from_slice(&assigned.assignment))
     });
@@ -30,10 +44,6 @@ pub(crate) async fn handle(
         protocol_type: request.protocol_type.as_deref().map(Arc::from),
         protocol: request.protocol_name.as_deref().map(Arc::from),
         assignments: assignments.collect(),
-    };
-    let refuse = |error: ErrorCode| SyncGroupResponse {
-        error_code: error.code(),
-        ..SyncGroupResponse::default()
     };
     match ctx.node.hosting.ask_group(&request.group_id, GroupCommand::Sync(command)).await {
         Ok(GroupReply::Sync(Ok(synced))) => SyncGroupResponse {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aquifer_broker_coordinator::topic::image::{MetadataImage, TopicImage};
+use aquifer_broker_coordinator::topic::image::{MetadataImage, PartitionImage, TopicImage};
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::primitive::Uuid;
 
@@ -36,6 +36,17 @@ pub(crate) fn partition(
     index: i32,
 ) -> Result<Arc<Partition>, ErrorCode> {
     ctx.node.partitions.get(&topic.name, index).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+/// The leader epoch that clients are told: the open partition's, or what it will be opened with.
+pub(crate) fn leader_epoch(
+    ctx: &RequestContext,
+    image: &MetadataImage,
+    topic: &TopicImage,
+    partition: &PartitionImage,
+) -> i32 {
+    let open = ctx.node.partitions.get(&topic.name, partition.index);
+    open.map_or(partition.leader_epoch.max(image.generation), |open| open.leader_epoch())
 }
 
 /// A partition by the name of its topic.

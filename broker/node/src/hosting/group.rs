@@ -1,14 +1,25 @@
 //! The group machines: one per partition of `__consumer_offsets` that is in use.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aquifer_broker_coordinator::assignor;
 use aquifer_broker_coordinator::group::command::{
-    ForgetTopics, GroupCommand, GroupListing, GroupReply, ListGroups,
+    EndOffsets, ForgetTopics, GroupCommand, GroupListing, GroupReply, ListGroups,
 };
+use aquifer_broker_coordinator::group::consumer::migration::MigrationPolicy;
 use aquifer_broker_coordinator::group::id::{TopicName, partition_for};
-use aquifer_broker_coordinator::group::{GroupMachine, GroupRecord, GroupSettings};
+use aquifer_broker_coordinator::group::{
+    ConsumerSettings, GroupEvent, GroupMachine, GroupRecord, GroupSettings,
+};
+use aquifer_broker_coordinator::topic::image::MetadataImage;
 use aquifer_broker_coordinator::{Machine, RequestId};
+use aquifer_broker_protocol::ErrorCode;
+
+use arc_swap::ArcSwap;
 
 use super::machine_host::{Hosted, MachineHandle, start_loading};
 use super::{CONSUMER_OFFSETS, HostError, Hosting};
@@ -17,7 +28,9 @@ use crate::partition::{Partition, Partitions};
 
 /// One group machine.
 struct HostedGroups {
-    settings: GroupSettings,
+    settings: Arc<BrokerSettings>,
+    live_settings: Arc<ArcSwap<BrokerSettings>>,
+    image: Arc<ArcSwap<MetadataImage>>,
     partitions: Arc<Partitions>,
     partition: i32,
 }
@@ -30,11 +43,23 @@ impl Hosted for HostedGroups {
     }
 
     fn fresh(&self) -> GroupMachine {
-        GroupMachine::new(self.settings.clone())
+        GroupMachine::new(group_settings(&self.settings))
     }
 
     fn partition(&self) -> Option<Arc<Partition>> {
         self.partitions.get(CONSUMER_OFFSETS, self.partition)
+    }
+
+    fn prepare(&mut self, machine: &mut GroupMachine) {
+        let image = self.image.load();
+        if !Arc::ptr_eq(&image, machine.topics()) {
+            machine.note(GroupEvent::Topics(Arc::clone(&image)));
+        }
+        let settings = self.live_settings.load();
+        if !Arc::ptr_eq(&settings, &self.settings) {
+            self.settings = Arc::clone(&settings);
+            machine.note(GroupEvent::Settings(Box::new(group_settings(&settings))));
+        }
     }
 
     fn loaded(&mut self, _machine: &GroupMachine) {}
@@ -49,7 +74,11 @@ impl Hosting {
         group_id: &str,
         command: GroupCommand,
     ) -> Result<GroupReply, HostError> {
-        let may_write = matches!(command, GroupCommand::Join(_) | GroupCommand::Commit(_));
+        let may_write = match &command {
+            GroupCommand::Join(_) | GroupCommand::Commit(_) => true,
+            GroupCommand::ConsumerHeartbeat(beat) => beat.member_epoch == 0,
+            _ => false,
+        };
         let partition_count = match self.offsets_partition_count() {
             Some(count) => count,
             None if may_write => self.create_offsets_topic().await?,
@@ -57,6 +86,15 @@ impl Hosting {
         };
         let partition = i32::try_from(partition_for(group_id, partition_count)).unwrap_or(0);
         self.group_machine(partition).ask(command).await
+    }
+
+    /// Ends a producer's transaction in one partition of `__consumer_offsets`.
+    pub(super) async fn end_offsets(
+        &self,
+        partition: i32,
+        end: EndOffsets,
+    ) -> Result<(), HostError> {
+        self.group_machine(partition).ask(GroupCommand::EndTransaction(end)).await.map(drop)
     }
 
     /// The groups of all machines.
@@ -88,6 +126,17 @@ impl Hosting {
                 tracing::warn!(%error, "offsets of deleted topics remain");
             }
         }
+    }
+
+    /// The partition of `__consumer_offsets` that keeps a group.
+    pub(crate) async fn offsets_partition(
+        &self,
+        group_id: &str,
+    ) -> Result<(TopicName, i32), ErrorCode> {
+        let count = self.create_offsets_topic().await;
+        let count = count.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+        let partition = i32::try_from(partition_for(group_id, count)).unwrap_or(0);
+        Ok((TopicName::from(CONSUMER_OFFSETS), partition))
     }
 
     /// Creates `__consumer_offsets` if it is not there, and answers how many partitions it has.
@@ -133,7 +182,9 @@ impl Hosting {
             return machine.clone();
         }
         let hosted = HostedGroups {
-            settings: group_settings(&self.settings),
+            settings: self.live_settings(),
+            live_settings: Arc::clone(&self.live_settings),
+            image: Arc::clone(&self.image),
             partitions: Arc::clone(&self.partitions),
             partition,
         };
@@ -161,6 +212,44 @@ fn group_settings(settings: &BrokerSettings) -> GroupSettings {
         offset_metadata_chars_max: usize::try_from(settings.offset_metadata_max_bytes).unwrap_or(0),
         offsets_retention_ms: i64::from(settings.offsets_retention_minutes) * 60_000,
         offsets_retention_check_interval_ms: settings.offsets_retention_check_interval_ms,
+        consumer: consumer_settings(settings),
         ..GroupSettings::default()
+    }
+}
+
+/// The keys of consumer groups; what is written there was checked when it was set.
+fn consumer_settings(settings: &BrokerSettings) -> ConsumerSettings {
+    let default = ConsumerSettings::default();
+    let number = |name: &str| settings.value(name).and_then(|text| text.trim().parse::<i32>().ok());
+    let assignors = settings.value("group.consumer.assignors").unwrap_or_default();
+    // Kafka's own assignors may also be named by their classes.
+    let names = assignors.split(',').map(|name| match name.trim() {
+        "org.apache.kafka.coordinator.group.assignor.UniformAssignor" => "uniform",
+        "org.apache.kafka.coordinator.group.assignor.RangeAssignor" => "range",
+        name => name,
+    });
+    let known = names.filter(|name| assignor::by_name(name).is_some()).map(Arc::from);
+    let known = known.collect::<Vec<_>>();
+    ConsumerSettings {
+        session_timeout_ms: number("group.consumer.session.timeout.ms")
+            .unwrap_or(default.session_timeout_ms),
+        heartbeat_interval_ms: number("group.consumer.heartbeat.interval.ms")
+            .unwrap_or(default.heartbeat_interval_ms),
+        size_max: number("group.consumer.max.size")
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(default.size_max),
+        assignment_interval_ms: number("group.consumer.assignment.interval.ms")
+            .map_or(default.assignment_interval_ms, i64::from),
+        assignors: if known.is_empty() { default.assignors } else { known },
+        migration: migration_policy(settings.value("group.consumer.migration.policy")),
+    }
+}
+
+fn migration_policy(name: Option<&str>) -> MigrationPolicy {
+    match name.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "disabled" => MigrationPolicy::Disabled,
+        "upgrade" => MigrationPolicy::Upgrade,
+        "downgrade" => MigrationPolicy::Downgrade,
+        _ => MigrationPolicy::Bidirectional,
     }
 }

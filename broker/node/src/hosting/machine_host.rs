@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use aquifer_broker_coordinator::machine::{DecisionOf, EncodedRecord, take_decision};
+use aquifer_broker_coordinator::machine::{BatchKind, DecisionOf, EncodedRecord, take_decision};
 use aquifer_broker_coordinator::{Machine, RequestId};
 use aquifer_broker_protocol::batch::{BatchBuilder, BatchError, BatchOptions, NewRecord};
+use aquifer_broker_protocol::control::EndTransactionMarker;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -51,6 +52,9 @@ pub(super) trait Hosted: Send + 'static {
     /// The partition that keeps the machine's records, if it exists yet.
     fn partition(&self) -> Option<Arc<Partition>>;
 
+    /// Called before decisions are made: the place to note what the machine is told of the world around it.
+    fn prepare(&mut self, _machine: &mut Self::Machine) {}
+
     /// Called when the log was replayed, the first time or after an append that failed.
     fn loaded(&mut self, machine: &Self::Machine);
 
@@ -60,6 +64,11 @@ pub(super) trait Hosted: Send + 'static {
         machine: &Self::Machine,
         records: &[<Self::Machine as Machine>::Record],
     ) -> impl Future<Output = ()> + Send;
+
+    /// Called when the machine is served no more.
+    fn stopped(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 struct Submission<M: Machine> {
@@ -157,12 +166,18 @@ impl<H: Hosted> MachineHost<H> {
             let applied = replay(&partition, &mut machine).await?;
             tracing::debug!(machine = self.hosted.name(), records = applied, "replayed");
         }
+        self.hosted.prepare(&mut machine);
         machine.resume(self.clock.now());
         self.hosted.loaded(&machine);
         Ok(machine)
     }
 
     async fn run(mut self, loaded: Option<H::Machine>) {
+        self.serve_until_stopped(loaded).await;
+        self.hosted.stopped().await;
+    }
+
+    async fn serve_until_stopped(&mut self, loaded: Option<H::Machine>) {
         let mut machine = loaded;
         let mut pause = RELOAD_PAUSE.0;
         loop {
@@ -214,7 +229,9 @@ impl<H: Hosted> MachineHost<H> {
     async fn serve(&mut self, machine: &mut H::Machine) -> Result<(), HostError> {
         loop {
             let mut round = Round { records: Vec::new(), ends: Vec::new(), replies: Vec::new() };
-            match self.next(machine.next_deadline()).await {
+            let next = self.next(machine.next_deadline()).await;
+            self.hosted.prepare(machine);
+            match next {
                 Next::Stop => return Ok(()),
                 Next::Tick => {}
                 Next::Command(submission) => self.decide(machine, submission, &mut round),
@@ -280,11 +297,14 @@ impl<H: Hosted> MachineHost<H> {
     ) -> Result<(), HostError> {
         let log = self.hosted.name();
         let partition = self.hosted.partition().ok_or(HostError::Lost)?;
-        let encoded = records.iter().map(H::Machine::encode);
+        let encoded = records
+            .iter()
+            .map(|record| (H::Machine::batch_kind(record), H::Machine::encode(record)));
         let batches = batches(encoded, ends, self.clock.wall_ms());
         let batches =
             batches.map_err(|source| HostError::Batch { log: log.clone(), offset: -1, source })?;
-        let how = AppendHow { acks: Acks::All, origin: Origin::Coordinator };
+        let acks = if records.iter().all(H::Machine::may_lag) { Acks::Leader } else { Acks::All };
+        let how = AppendHow { acks, origin: Origin::Coordinator };
         let appended = partition.append(batches, how).await;
         appended.map(drop).map_err(|source| HostError::Partition { log, source })
     }
@@ -297,27 +317,44 @@ fn take<M: Machine>(machine: &mut M, decision: DecisionOf<M>, round: &mut Round<
     round.replies.extend(replies);
 }
 
-/// The records as batches, one after the other.
+/// The records as batches, one after the other. A batch has records of one kind.
 fn batches(
-    records: impl Iterator<Item = EncodedRecord>,
+    records: impl Iterator<Item = (BatchKind, EncodedRecord)>,
     ends: &[usize],
     timestamp_ms: i64,
 ) -> Result<Bytes, BatchError> {
     let mut bytes = BytesMut::new();
-    let mut builder = BatchBuilder::new(BatchOptions::default());
-    for (index, record) in records.enumerate() {
-        if builder.size_bytes() >= BATCH_BYTES && ends.binary_search(&index).is_ok() {
-            let full = std::mem::replace(&mut builder, BatchBuilder::new(BatchOptions::default()));
-            bytes.extend_from_slice(&full.build()?);
+    let mut open: Option<(BatchKind, BatchBuilder)> = None;
+    for (index, (kind, record)) in records.enumerate() {
+        let full = open.take_if(|(open_kind, builder)| {
+            let is_full = builder.size_bytes() >= BATCH_BYTES && ends.binary_search(&index).is_ok();
+            is_full || *open_kind != kind
+        });
+        if let Some((_, builder)) = full {
+            bytes.extend_from_slice(&builder.build()?);
         }
+        let options = match kind {
+            BatchKind::Plain => BatchOptions::default(),
+            BatchKind::Transactional { producer_id, producer_epoch } => BatchOptions {
+                producer_id,
+                producer_epoch,
+                transactional: true,
+                ..BatchOptions::default()
+            },
+            BatchKind::Marker { producer_id, producer_epoch, commit, coordinator_epoch } => {
+                let marker = EndTransactionMarker { commit, coordinator_epoch };
+                let marker = marker.batch(producer_id, producer_epoch, timestamp_ms);
+                bytes.extend_from_slice(&marker);
+                continue;
+            }
+        };
+        let (_, builder) = open.get_or_insert_with(|| (kind, BatchBuilder::new(options)));
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         builder.push(NewRecord { timestamp_ms, key, value, headers: &[] });
     }
-    let last = builder.build()?;
-    if bytes.is_empty() {
-        return Ok(last);
+    if let Some((_, builder)) = open {
+        bytes.extend_from_slice(&builder.build()?);
     }
-    bytes.extend_from_slice(&last);
     Ok(bytes.freeze())
 }
 
@@ -331,7 +368,7 @@ mod tests {
     fn a_decision_is_never_split_over_batches() {
         let record = EncodedRecord { key: None, value: Some(vec![7; 300 * 1024]) };
         let counts = |ends: &[usize]| {
-            let records = std::iter::repeat_n(record.clone(), 6);
+            let records = std::iter::repeat_n((BatchKind::Plain, record.clone()), 6);
             let bytes = batches(records, ends, 0).unwrap();
             let batches = RecordBatch::parse_all(&bytes);
             batches.map(|batch| batch.unwrap().header().record_count).collect::<Vec<_>>()
@@ -339,5 +376,39 @@ mod tests {
         assert_eq!(counts(&[6]), [6]);
         assert_eq!(counts(&[1, 2, 3, 4, 5, 6]), [2, 2, 2]);
         assert_eq!(counts(&[3, 3, 6]), [3, 3]);
+    }
+
+    #[test]
+    fn records_of_transactions_lie_in_batches_of_their_own() {
+        let record = EncodedRecord { key: Some(vec![1]), value: Some(vec![7]) };
+        let transactional = BatchKind::Transactional { producer_id: 5, producer_epoch: 2 };
+        let marker = BatchKind::Marker {
+            producer_id: 5,
+            producer_epoch: 3,
+            commit: true,
+            coordinator_epoch: 1,
+        };
+        let plain = BatchKind::Plain;
+        let kinds = [plain, plain, transactional, transactional, marker, marker, plain];
+        let records = kinds.map(|kind| (kind, record.clone())).into_iter();
+        let bytes = batches(records, &[1, 2, 4, 5, 6, 7], 0).unwrap();
+        let described = RecordBatch::parse_all(&bytes).map(|batch| {
+            let batch = batch.unwrap();
+            let header = batch.header();
+            let kind = match (header.is_transactional(), header.is_control()) {
+                (false, _) => "plain",
+                (true, false) => "transactional",
+                (true, true) => "marker",
+            };
+            format!("{kind} of {} by {}", header.record_count, header.producer_id)
+        });
+        let expected = [
+            "plain of 2 by -1",
+            "transactional of 2 by 5",
+            "marker of 1 by 5",
+            "marker of 1 by 5",
+            "plain of 1 by -1",
+        ];
+        assert_eq!(described.collect::<Vec<_>>(), expected);
     }
 }

@@ -4,7 +4,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use aquifer_broker_coordinator::Machine;
-use aquifer_broker_protocol::batch::RecordBatch;
+use aquifer_broker_coordinator::machine::BatchKind;
+use aquifer_broker_protocol::batch::{BatchHeader, Record, RecordBatch};
+use aquifer_broker_protocol::control::{ControlRecord, read_control};
 use bytes::Bytes;
 
 use super::HostError;
@@ -56,23 +58,49 @@ fn apply_batches<M: Machine>(
         if batch.header().last_offset() < from {
             continue;
         }
-        if !batch.header().is_control() {
-            for record in batch.records().map_err(broken)? {
-                let record = record.map_err(broken)?;
-                let unreadable = |source| HostError::Record {
-                    log: log.to_owned(),
-                    offset: batch.header().base_offset,
-                    source,
-                };
-                if let Some(record) = M::decode(record.key, record.value).map_err(unreadable)? {
-                    machine.apply(&record);
-                    *applied += 1;
+        for record in batch.records().map_err(broken)? {
+            let record = record.map_err(broken)?;
+            let Some(kind) = kind(batch.header(), &record) else { continue };
+            let decoded = match kind {
+                BatchKind::Plain => M::decode(record.key, record.value),
+                BatchKind::Transactional { .. } | BatchKind::Marker { .. } => {
+                    M::decode_in(kind, record.key, record.value)
                 }
+            };
+            let unreadable = |source| HostError::Record {
+                log: log.to_owned(),
+                offset: batch.header().base_offset,
+                source,
+            };
+            if let Some(record) = decoded.map_err(unreadable)? {
+                machine.apply(&record);
+                *applied += 1;
             }
         }
         next = batch.header().next_offset();
     }
     Ok(next)
+}
+
+/// What kind of record this is; `None` for control records that mean nothing to a machine.
+fn kind(batch: &BatchHeader, record: &Record<'_>) -> Option<BatchKind> {
+    let (producer_id, producer_epoch) = (batch.producer_id, batch.producer_epoch);
+    if !batch.is_control() {
+        return Some(if batch.is_transactional() {
+            BatchKind::Transactional { producer_id, producer_epoch }
+        } else {
+            BatchKind::Plain
+        });
+    }
+    match read_control(record) {
+        ControlRecord::EndTransaction(marker) => Some(BatchKind::Marker {
+            producer_id,
+            producer_epoch,
+            commit: marker.commit,
+            coordinator_epoch: marker.coordinator_epoch,
+        }),
+        ControlRecord::Other => None,
+    }
 }
 
 async fn read_range(range: FileRange) -> std::io::Result<Bytes> {

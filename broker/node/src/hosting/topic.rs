@@ -6,10 +6,10 @@ use std::sync::Arc;
 use aquifer_broker_coordinator::group::id::TopicName;
 use aquifer_broker_coordinator::record::metadata::MetadataRecord;
 use aquifer_broker_coordinator::topic::command::{
-    AlterConfigs, CreateTopic, CreatedTopic, Existing, ProducerIdBlock, RunMode, TopicCommand,
-    TopicRef, TopicReply,
+    AddPartitions, AlterConfigs, CreateTopic, CreatedTopic, Existing, ProducerIdBlock, RunMode,
+    TopicCommand, TopicRef, TopicReply,
 };
-use aquifer_broker_coordinator::topic::image::{MetadataImage, TopicImage};
+use aquifer_broker_coordinator::topic::image::{ConfigResource, MetadataImage, TopicImage};
 use aquifer_broker_coordinator::topic::{TopicError, TopicMachine};
 use aquifer_broker_log::LogConfig;
 use aquifer_broker_protocol::ErrorCode;
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::machine_host::{Hosted, MachineHandle, start_loaded};
 use super::steady::SteadyClock;
-use super::{CLUSTER_METADATA, CONSUMER_OFFSETS, HostError, Hosting};
+use super::{CLUSTER_METADATA, CONSUMER_OFFSETS, HostError, Hosting, TRANSACTION_STATE};
 use crate::config::{BrokerSettings, TimestampType, TopicSettings};
+use crate::features;
 use crate::partition::{Partition, PartitionConfig, Partitions, TopicPartition};
 
 /// The id that Kafka gives the metadata topic.
@@ -48,12 +49,20 @@ impl From<HostError> for TopicRefusal {
     }
 }
 
+/// What everybody may see of the metadata: what is durable.
+pub(super) struct Shown {
+    /// What exists.
+    pub(super) image: Arc<ArcSwap<MetadataImage>>,
+    /// The broker's configuration with what was set at run time.
+    pub(super) settings: Arc<ArcSwap<BrokerSettings>>,
+}
+
 /// The metadata machine and what follows from it.
 struct HostedTopics {
     settings: Arc<BrokerSettings>,
     partitions: Arc<Partitions>,
     log: Arc<Partition>,
-    image: Arc<ArcSwap<MetadataImage>>,
+    shown: Shown,
 }
 
 /// Replays the metadata log and starts its machine.
@@ -61,7 +70,7 @@ pub(super) async fn start_machine(
     settings: &Arc<BrokerSettings>,
     partitions: &Arc<Partitions>,
     clock: &SteadyClock,
-    image: Arc<ArcSwap<MetadataImage>>,
+    shown: Shown,
     stop: CancellationToken,
 ) -> Result<(MachineHandle<TopicMachine>, JoinHandle<()>), HostError> {
     let on_disk = partitions.on_disk();
@@ -78,7 +87,7 @@ pub(super) async fn start_machine(
         settings: Arc::clone(settings),
         partitions: Arc::clone(partitions),
         log,
-        image,
+        shown,
     };
     start_loaded(hosted, clock.clone(), stop).await
 }
@@ -120,22 +129,32 @@ impl Hosted for HostedTopics {
     }
 
     fn loaded(&mut self, machine: &TopicMachine) {
-        self.image.store(Arc::clone(machine.image()));
+        self.show_settings(machine.image());
+        self.shown.image.store(Arc::clone(machine.image()));
     }
 
     async fn durable(&mut self, machine: &TopicMachine, records: &[MetadataRecord]) {
-        let before = self.image.load_full();
+        let before = self.shown.image.load_full();
         let after = machine.image();
         let (mut changed, mut removed) = (BTreeSet::new(), Vec::new());
+        let mut all_changed = false;
         for record in records {
             match record {
-                MetadataRecord::Topic { name, .. } | MetadataRecord::Config { topic: name, .. } => {
+                MetadataRecord::Topic { name, .. }
+                | MetadataRecord::Config { resource: ConfigResource::Topic(name), .. } => {
                     changed.insert(name);
+                }
+                // The records of a topic follow each other.
+                MetadataRecord::Partition { topic_id, .. } => {
+                    changed.extend(after.topic_by_id(topic_id).map(|topic| &topic.name));
+                }
+                MetadataRecord::Config { resource: ConfigResource::Broker(_), .. } => {
+                    all_changed = true;
                 }
                 MetadataRecord::RemoveTopic { topic_id } => {
                     removed.extend(before.topic_by_id(topic_id))
                 }
-                MetadataRecord::Partition { .. }
+                MetadataRecord::Config { resource: ConfigResource::Group(_), .. }
                 | MetadataRecord::RegisterBroker { .. }
                 | MetadataRecord::FeatureLevel { .. }
                 | MetadataRecord::ProducerIds { .. } => {}
@@ -144,19 +163,33 @@ impl Hosted for HostedTopics {
         // A topic that came and went in one round was never opened. One that went and came again under the same
         // name must be gone from the disk before it is opened, and no client may reach the old one meanwhile.
         if !removed.is_empty() {
-            self.image.store(Arc::new(before.without(removed.iter().map(|topic| topic.id))));
+            self.shown.image.store(Arc::new(before.without(removed.iter().map(|topic| topic.id))));
         }
         for topic in removed {
             self.delete_partitions(topic).await;
         }
-        for topic in changed.into_iter().filter_map(|name| after.topic(name)) {
-            open_partitions(&self.settings, &self.partitions, after.generation, topic);
+        if all_changed {
+            self.show_settings(after);
+            changed.extend(after.topics().map(|topic| &topic.name));
         }
-        self.image.store(Arc::clone(after));
+        let settings = self.shown.settings.load_full();
+        for topic in changed.into_iter().filter_map(|name| after.topic(name)) {
+            open_partitions(&settings, &self.partitions, after.generation, topic);
+        }
+        self.shown.image.store(Arc::clone(after));
     }
 }
 
 impl HostedTopics {
+    fn show_settings(&self, image: &MetadataImage) {
+        let id = ConfigResource::Broker(Arc::from(self.settings.node_id.to_string()));
+        let everybody = ConfigResource::Broker(Arc::from(""));
+        let (own, cluster) = (image.configs(&id), image.configs(&everybody));
+        let settings = self.settings.at_run_time(own, cluster);
+        self.partitions.update_cleaner(settings.log_cleaner.clone());
+        self.shown.settings.store(Arc::new(settings));
+    }
+
     async fn delete_partitions(&self, topic: &TopicImage) {
         for partition in &topic.partitions {
             if let Err(error) = self.partitions.delete(&topic.name, partition.index).await {
@@ -200,6 +233,8 @@ fn partition_config<'a>(
     PartitionConfig {
         log: log_config(settings, &topic),
         message_bytes_max: usize::try_from(topic.max_message_bytes).unwrap_or(0),
+        compression: topic.compression,
+        validation: settings.log_validation,
         log_append_time: topic.message_timestamp_type == TimestampType::LogAppendTime,
         timestamp_before_max_ms: topic.message_timestamp_before_max_ms,
         timestamp_after_max_ms: topic.message_timestamp_after_max_ms,
@@ -210,13 +245,22 @@ fn log_config(settings: &BrokerSettings, topic: &TopicSettings) -> LogConfig {
     let unsigned = |value: i32| u64::try_from(value).unwrap_or(0);
     LogConfig {
         segment_bytes: unsigned(topic.segment_bytes),
-        segment_ms: topic.segment_ms,
+        // A record in the active segment cannot be compacted, so that the lag bounds the segment's age as well.
+        segment_ms: if topic.cleanup_compact {
+            topic.segment_ms.min(topic.max_compaction_lag_ms)
+        } else {
+            topic.segment_ms
+        },
         segment_index_bytes: unsigned(topic.segment_index_bytes),
         index_interval_bytes: unsigned(topic.index_interval_bytes),
         retention_ms: topic.retention_ms,
         retention_bytes: topic.retention_bytes,
         cleanup_delete: topic.cleanup_delete,
         cleanup_compact: topic.cleanup_compact,
+        min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: topic.min_compaction_lag_ms,
+        max_compaction_lag_ms: topic.max_compaction_lag_ms,
+        delete_retention_ms: topic.delete_retention_ms,
         file_delete_delay_ms: topic.file_delete_delay_ms,
         producer_id_expiration_ms: i64::from(settings.producer_id_expiration_ms),
     }
@@ -246,6 +290,14 @@ impl Hosting {
                 ("segment.bytes", "104857600"),
             ];
             (self.settings.offsets_topic_num_partitions, configs.to_vec())
+        } else if name == TRANSACTION_STATE {
+            let configs = [
+                ("cleanup.policy", "compact"),
+                ("compression.type", "uncompressed"),
+                ("segment.bytes", "104857600"),
+                ("unclean.leader.election.enable", "false"),
+            ];
+            (self.settings.transaction_state_log_num_partitions, configs.to_vec())
         } else {
             (self.settings.num_partitions, Vec::new())
         };
@@ -264,6 +316,25 @@ impl Hosting {
         let image = self.image();
         let gone = || TopicRefusal::from(TopicError::UnknownTopic(name.to_owned()));
         image.topic(name).map(Arc::clone).ok_or_else(gone)
+    }
+
+    /// Adds partitions to a topic, or only checks that they could be added.
+    pub(crate) async fn create_partitions(&self, add: AddPartitions) -> Result<(), TopicRefusal> {
+        match self.topics.ask(TopicCommand::AddPartitions(add)).await? {
+            TopicReply::PartitionsAdded(result) => Ok(result?),
+            other => unreachable_reply(&other),
+        }
+    }
+
+    /// Finalizes features at these levels.
+    pub(crate) async fn finalize_features(
+        &self,
+        levels: Vec<(Arc<str>, i16)>,
+    ) -> Result<(), TopicRefusal> {
+        match self.topics.ask(TopicCommand::FinalizeFeatures(levels)).await? {
+            TopicReply::FeaturesFinalized => Ok(()),
+            other => unreachable_reply(&other),
+        }
     }
 
     /// Deletes a topic with its partitions and the offsets committed for it; answers its name and id.
@@ -286,7 +357,7 @@ impl Hosting {
         }
     }
 
-    /// Changes a topic's configs, or only checks that they could be.
+    /// Changes the configs of a topic, broker or group, or only checks that they could be.
     pub(crate) async fn alter_configs(&self, alter: AlterConfigs) -> Result<(), TopicRefusal> {
         match self.topics.ask(TopicCommand::AlterConfigs(alter)).await? {
             TopicReply::ConfigsAltered(result) => Ok(result?),
@@ -307,6 +378,10 @@ impl Hosting {
             let incarnation = Uuid(*uuid::Uuid::new_v4().as_bytes());
             self.topics.ask(TopicCommand::BeginGeneration { incarnation }).await?;
         }
+        let missing = features::missing(&self.image().features);
+        if !missing.is_empty() {
+            self.topics.ask(TopicCommand::FinalizeFeatures(missing)).await?;
+        }
         let image = self.image();
         open_metadata_log(&self.settings, &self.partitions, image.generation)?;
         for id in self.partitions.on_disk() {
@@ -321,8 +396,9 @@ impl Hosting {
             let log = || format!("{}-{}", id.topic, id.partition);
             deleted.map_err(|source| HostError::Partition { log: log(), source })?;
         }
+        let settings = self.live_settings();
         for topic in image.topics() {
-            open_partitions(&self.settings, &self.partitions, image.generation, topic);
+            open_partitions(&settings, &self.partitions, image.generation, topic);
         }
         Ok(())
     }

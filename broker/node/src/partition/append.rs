@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use aquifer_broker_log::{Log, LogError, Staged, WrittenBatch};
+use aquifer_broker_log::{AppendRules, Log, LogError, Staged, WrittenBatch};
 use bytes::Bytes;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::validation::Batches;
 use super::waiting::Reply;
 use super::{
-    Acks, AppendHow, Appended, FlushMode, Origin, Partition, PartitionError, Slot, tail, validation,
+    Acks, AppendHow, Appended, FlushMode, Partition, PartitionError, Slot, tail, validation,
 };
 
 #[derive(Debug, Default)]
@@ -35,6 +35,7 @@ pub(super) struct AppendQueue {
 pub(super) struct QueuedAppend {
     batches: Batches,
     acks: Acks,
+    rules: AppendRules,
     log_append_time_ms: i64,
     pub(super) reply: Reply,
     /// Room in the queue; given back when the records are written.
@@ -56,6 +57,13 @@ struct StagedAppend {
 pub(crate) struct PendingAppend {
     reply: oneshot::Receiver<Result<Appended, PartitionError>>,
     partition: Arc<Partition>,
+}
+
+impl PendingAppend {
+    /// The partition that is appended to.
+    pub(crate) fn partition(&self) -> &Partition {
+        &self.partition
+    }
 }
 
 impl Future for PendingAppend {
@@ -83,18 +91,20 @@ impl Partition {
         }
         let config = self.config.load_full();
         let now_ms = self.shared.clock.now_ms();
-        let batches = validation::validate(&records, buffer_bytes, how, &config, now_ms)?;
+        let topic = validation::Topic { id: &self.id, config: &config, now_ms };
+        let batches = validation::validate(&records, buffer_bytes, how, &topic)?;
         let bytes = records.len();
         drop(records);
-        if how.origin == Origin::Client {
+        if how.origin.is_client() {
             self.shared.refuse_when_disk_is_low()?;
         }
         let room = self.shared.queue_room(bytes).await.ok_or_else(|| self.gone_error())?;
-        let stamped = config.log_append_time && how.origin == Origin::Client;
+        let stamped = config.log_append_time && how.origin.is_client();
         let (reply, receiver) = oneshot::channel();
         let append = QueuedAppend {
             batches,
             acks: how.acks,
+            rules: how.origin.rules(),
             log_append_time_ms: if stamped { now_ms } else { -1 },
             reply,
             room,
@@ -205,9 +215,9 @@ impl Partition {
         let mut log = self.open_log(slot);
         let epoch = self.leader_epoch();
         for append in pending {
-            let QueuedAppend { batches, acks, log_append_time_ms, reply, room } = append;
+            let QueuedAppend { batches, acks, rules, log_append_time_ms, reply, room } = append;
             let result = match &mut log {
-                Ok(log) => stage_all(log, batches, epoch, now_ms),
+                Ok(log) => stage_all(log, batches, epoch, rules, now_ms),
                 Err(err) => Err(LogError::Offline(err.to_string())),
             };
             staged.push(StagedAppend { acks, log_append_time_ms, reply, result, _room: room });
@@ -229,8 +239,8 @@ impl Partition {
                     Ok(Staged::New { base_offset, last_offset }) => {
                         (base_offset, last_offset, log_append_time_ms)
                     }
-                    Ok(Staged::Duplicate { base_offset, last_offset }) => {
-                        (base_offset, last_offset, -1)
+                    Ok(Staged::Duplicate { base_offset, last_offset, max_timestamp_ms }) => {
+                        (base_offset, last_offset, max_timestamp_ms)
                     }
                     Err(err) => {
                         replies.push((reply, Err(err.into())));
@@ -266,10 +276,16 @@ impl Partition {
 }
 
 /// Stages one request's batches; the reply covers all of them.
-fn stage_all(log: &mut Log, batches: Batches, epoch: i32, now_ms: i64) -> Result<Staged, LogError> {
+fn stage_all(
+    log: &mut Log,
+    batches: Batches,
+    epoch: i32,
+    rules: AppendRules,
+    now_ms: i64,
+) -> Result<Staged, LogError> {
     let mut covered: Option<Staged> = None;
     for batch in batches {
-        let staged = log.stage(batch, epoch, now_ms)?;
+        let staged = log.stage_with(batch, epoch, rules, now_ms)?;
         covered = Some(match (covered, staged) {
             (Some(Staged::New { base_offset, .. }), Staged::New { last_offset, .. }) => {
                 Staged::New { base_offset, last_offset }

@@ -10,6 +10,17 @@ pub(crate) enum PartitionError {
     /// The bytes of a batch are not what its header says, from a client or on disk.
     #[error("corrupt record batch: {0}")]
     CorruptMessage(String),
+    /// A producer's bytes are not one whole batch of a format that is taken.
+    #[error("{0}")]
+    NotOneBatch(String),
+    /// A producer with an id and no epoch.
+    #[error("epoch of producer {producer_id} is {epoch}, expected at least 0")]
+    NegativeEpoch {
+        /// The producer.
+        producer_id: i64,
+        /// The epoch that came.
+        epoch: i16,
+    },
     /// A batch or record breaks a rule of this topic or of the format.
     #[error("invalid record: {0}")]
     InvalidRecord(String),
@@ -21,27 +32,15 @@ pub(crate) enum PartitionError {
         /// The topic's limit in bytes.
         max: usize,
     },
-    /// A record's timestamp is further from the broker's time than the topic allows.
-    #[error(
-        "Timestamp {timestamp} is out of range. The timestamp should be within [{earliest}, {latest}]"
-    )]
-    InvalidTimestamp {
-        /// The record's timestamp, milliseconds.
-        timestamp: i64,
-        /// The earliest accepted.
-        earliest: i64,
-        /// The latest accepted.
-        latest: i64,
-    },
+    /// Records that the topic does not take; nothing of their batch is appended.
+    #[error("{}", .0.message)]
+    RefusedRecords(Box<RefusedRecords>),
     /// A producer's batch claims to carry the broker's time.
     #[error("a producer should not set the timestamp type to LogAppendTime")]
     InvalidTimestampType,
     /// The batch names a codec that does not exist.
     #[error("compression codec {0} does not exist")]
     UnsupportedCompression(u8),
-    /// The request asks for what this broker does not do.
-    #[error("{0}")]
-    InvalidRequest(String),
     /// An idempotent producer's sequence or epoch does not follow what the log holds.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
@@ -55,6 +54,9 @@ pub(crate) enum PartitionError {
         /// The end the reader may see.
         log_end: i64,
     },
+    /// The topic's cleanup policy keeps what was asked to be deleted.
+    #[error("records of partition {0} can not be deleted due to the configured policy")]
+    PolicyViolation(String),
     /// The disk failed or is full; the client may retry.
     #[error("storage: {0}")]
     Storage(String),
@@ -63,23 +65,57 @@ pub(crate) enum PartitionError {
     Gone(String),
 }
 
+/// Which records of a batch are not taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RefusedRecords {
+    /// The code of the first one.
+    pub(crate) code: ErrorCode,
+    /// What is told of all of them.
+    pub(crate) message: String,
+    /// Position in the batch, and what is wrong with it.
+    pub(crate) records: Vec<(i32, String)>,
+}
+
 impl PartitionError {
     /// The code on the wire.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::CorruptMessage(_) => ErrorCode::CorruptMessage,
-            Self::InvalidRecord(_) => ErrorCode::InvalidRecord,
+            Self::InvalidRecord(_) | Self::NotOneBatch(_) => ErrorCode::InvalidRecord,
+            Self::NegativeEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::InvalidTimestamp { .. } | Self::InvalidTimestampType => {
-                ErrorCode::InvalidTimestamp
-            }
+            Self::RefusedRecords(refused) => refused.code,
+            Self::InvalidTimestampType => ErrorCode::InvalidTimestamp,
             Self::UnsupportedCompression(_) => ErrorCode::UnsupportedCompressionType,
-            Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
             Self::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
             Self::Sequence(SequenceError::OldEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
+            Self::Sequence(SequenceError::TransactionOpen { .. }) => ErrorCode::InvalidTxnState,
+            Self::Sequence(SequenceError::CoordinatorFenced { .. }) => {
+                ErrorCode::TransactionCoordinatorFenced
+            }
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::PolicyViolation(_) => ErrorCode::PolicyViolation,
             Self::Storage(_) => ErrorCode::KafkaStorageError,
             Self::Gone(_) => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+
+    /// Whether a producer is told where the partition starts: where it was the partition that refused its batch, as it is.
+    pub(crate) fn tells_log_start(&self) -> bool {
+        match self {
+            Self::InvalidRecord(_)
+            | Self::NegativeEpoch { .. }
+            | Self::RefusedRecords(_)
+            | Self::InvalidTimestampType
+            | Self::UnsupportedCompression(_)
+            | Self::Sequence(_) => true,
+            Self::CorruptMessage(_)
+            | Self::NotOneBatch(_)
+            | Self::MessageTooLarge { .. }
+            | Self::OffsetOutOfRange { .. }
+            | Self::PolicyViolation(_)
+            | Self::Storage(_)
+            | Self::Gone(_) => false,
         }
     }
 }

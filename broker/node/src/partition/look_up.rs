@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use aquifer_broker_log::{Log, LogRange};
+use aquifer_broker_log::{Log, LogRange, ProducerInfo};
 use bytes::Bytes;
 
+use super::transactions::Aborted;
 use super::{
     FileRange, LogSlice, Partition, PartitionError, PartitionOffsets, ReadBound, ReadResult, Slot,
     TimestampOffset,
@@ -19,15 +20,22 @@ impl Partition {
         bytes_max: usize,
         bound: ReadBound,
     ) -> Result<ReadResult, PartitionError> {
+        if bound == ReadBound::LastStable {
+            self.settle_now()?;
+        }
         match self.read_memory(from, bytes_max, bound)? {
             Memory::Found(result) => Ok(result),
+            Memory::WithoutAborted { mut result, to } => {
+                result.aborted = self.aborted_now(from, to, bound, &result.slices)?;
+                Ok(result)
+            }
             Memory::NotThere { offsets, limit } => {
                 let range = self.with_log(|log| Ok(log.read(from, bytes_max as u64, limit)?))?;
-                let slices = match range {
-                    Some(range) => vec![self.checked_slice(range)?],
-                    None => Vec::new(),
-                };
-                Ok(result(slices, offsets))
+                let Some(range) = range else { return Ok(result(Vec::new(), offsets)) };
+                let to = range.next_offset_max.min(limit);
+                let slices = vec![self.checked_slice(range)?];
+                let aborted = self.aborted_now(from, to, bound, &slices)?;
+                Ok(ReadResult { aborted, ..result(slices, offsets) })
             }
         }
     }
@@ -39,8 +47,12 @@ impl Partition {
         bytes_max: usize,
         bound: ReadBound,
     ) -> Result<ReadResult, PartitionError> {
+        if bound == ReadBound::LastStable {
+            self.settle().await?;
+        }
         match self.read_memory(from, bytes_max, bound)? {
             Memory::Found(result) => return Ok(result),
+            Memory::WithoutAborted { .. } => {}
             Memory::NotThere { offsets, limit } => {
                 // A writer may hold the lock while the disk is busy, and no handler waits for that.
                 if let Some(mut slot) = self.slot.try_lock()
@@ -48,7 +60,11 @@ impl Partition {
                     && let Some(range) = log.read(from, bytes_max as u64, limit)?
                     && range.checked
                 {
-                    return Ok(result(vec![slice(range)?], offsets));
+                    let to = range.next_offset_max.min(limit);
+                    let slices = vec![slice(range)?];
+                    if let Aborted::Known(aborted) = self.aborted_in(from, to, bound, &slices) {
+                        return Ok(ReadResult { aborted, ..result(slices, offsets) });
+                    }
                 }
             }
         }
@@ -68,8 +84,8 @@ impl Partition {
         }
         let limit = match bound {
             ReadBound::LogEnd => offsets.log_end,
-            // There are no open transactions yet, so that everything durable is decided.
-            ReadBound::HighWatermark | ReadBound::LastStable => offsets.high_watermark,
+            ReadBound::HighWatermark => offsets.high_watermark,
+            ReadBound::LastStable => offsets.last_stable,
         };
         if from < offsets.log_start || from > offsets.log_end {
             let (log_start, log_end) = (offsets.log_start, limit);
@@ -79,9 +95,14 @@ impl Partition {
             return Ok(Memory::Found(result(Vec::new(), offsets)));
         }
         let slices = self.tail.lock().read(from, bytes_max, limit);
-        Ok(match slices {
-            Some(slices) => Memory::Found(result(slices, offsets)),
-            None => Memory::NotThere { offsets, limit },
+        let Some(slices) = slices else { return Ok(Memory::NotThere { offsets, limit }) };
+        Ok(match self.aborted_in(from, limit, bound, &slices) {
+            Aborted::Known(aborted) => {
+                Memory::Found(ReadResult { aborted, ..result(slices, offsets) })
+            }
+            Aborted::Unknown { to } => {
+                Memory::WithoutAborted { result: result(slices, offsets), to }
+            }
         })
     }
 
@@ -99,7 +120,7 @@ impl Partition {
         slice(range)
     }
 
-    fn with_log<R>(
+    pub(super) fn with_log<R>(
         &self,
         act: impl FnOnce(&mut Log) -> Result<R, PartitionError>,
     ) -> Result<R, PartitionError> {
@@ -107,7 +128,7 @@ impl Partition {
         act(self.open_log(&mut slot)?)
     }
 
-    async fn on_blocking_pool<R: Send + 'static>(
+    pub(super) async fn on_blocking_pool<R: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&Arc<Self>) -> Result<R, PartitionError> + Send + 'static,
     ) -> Result<R, PartitionError> {
@@ -118,26 +139,32 @@ impl Partition {
         }
     }
 
-    /// The first record at or after `timestamp_ms`, below the high watermark.
+    /// The first record at or after `timestamp_ms`, if it is within `bound`.
     pub(crate) async fn offset_for_timestamp(
         self: &Arc<Self>,
         timestamp_ms: i64,
+        bound: ReadBound,
     ) -> Result<Option<TimestampOffset>, PartitionError> {
+        self.settle().await?;
         self.on_blocking_pool(move |partition| {
-            let bound = partition.high_watermark.load(Ordering::Acquire);
-            partition.with_log(|log| Ok(log.offset_for_timestamp(timestamp_ms, bound)?.map(found)))
+            let limit = partition.limit(bound);
+            partition.with_log(|log| Ok(log.offset_for_timestamp(timestamp_ms, limit)?.map(found)))
         })
         .await
     }
 
-    /// The record with the largest timestamp, below the high watermark.
+    /// The record with the largest timestamp of all, if it is within `bound`.
     pub(crate) async fn max_timestamp(
         self: &Arc<Self>,
+        bound: ReadBound,
     ) -> Result<Option<TimestampOffset>, PartitionError> {
         // What is the newest can only be said of records that are durable.
         self.synced_end().await?;
+        self.settle().await?;
         self.on_blocking_pool(move |partition| {
-            partition.with_log(|log| Ok(log.max_timestamp()?.map(found)))
+            let limit = partition.limit(bound);
+            let newest = partition.with_log(|log| Ok(log.max_timestamp()?.map(found)))?;
+            Ok(newest.filter(|newest| newest.offset < limit))
         })
         .await
     }
@@ -161,13 +188,27 @@ impl Partition {
         })
     }
 
+    /// The producers that the log knows, by id.
+    pub(crate) async fn producers(self: &Arc<Self>) -> Result<Vec<ProducerInfo>, PartitionError> {
+        let found = self.on_blocking_pool(|partition| {
+            partition.with_log(|log| Ok(log.producers().collect::<Vec<_>>()))
+        });
+        let mut producers = found.await?;
+        producers.sort_unstable_by_key(|producer| producer.id);
+        Ok(producers)
+    }
+
     /// Moves the log start to `before` (-1: the high watermark) and returns it, durably.
-    #[cfg_attr(not(test), expect(dead_code, reason = "DeleteRecords is not served yet"))]
     pub(crate) async fn delete_records(
         self: &Arc<Self>,
         before: i64,
     ) -> Result<i64, PartitionError> {
         self.on_blocking_pool(move |partition| {
+            let config = partition.config.load();
+            if config.log.cleanup_compact && !config.log.cleanup_delete {
+                let name = format!("{}-{}", partition.id.topic, partition.id.partition);
+                return Err(PartitionError::PolicyViolation(name));
+            }
             let offsets = partition.offsets();
             let before = if before == -1 { offsets.high_watermark } else { before };
             if before < 0 || before > offsets.high_watermark {
@@ -193,7 +234,15 @@ impl Partition {
 
 enum Memory {
     Found(ReadResult),
-    NotThere { offsets: PartitionOffsets, limit: i64 },
+    /// The records are there, but only the log knows which transactions among them, up to `to`, were aborted.
+    WithoutAborted {
+        result: ReadResult,
+        to: i64,
+    },
+    NotThere {
+        offsets: PartitionOffsets,
+        limit: i64,
+    },
 }
 
 fn found(found: aquifer_broker_log::TimestampOffset) -> TimestampOffset {
@@ -205,7 +254,8 @@ fn result(slices: Vec<LogSlice>, offsets: PartitionOffsets) -> ReadResult {
         slices,
         high_watermark: offsets.high_watermark,
         log_start_offset: offsets.log_start,
-        last_stable_offset: offsets.high_watermark,
+        last_stable_offset: offsets.last_stable,
+        aborted: Vec::new(),
     }
 }
 

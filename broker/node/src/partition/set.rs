@@ -4,9 +4,13 @@
 //! - After a clean stop a log is opened when something needs it; its offsets are known from the checkpoints.
 //! - The keeper moves recovery points, applies retention and watches the free space.
 
+mod background;
+mod cleaner;
 mod keeper;
 mod recovery;
+mod scrub;
 mod shared;
+mod throttle;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -17,7 +21,7 @@ use aquifer_broker_log::fs::RealFileSystem;
 use aquifer_broker_log::{
     DataDir, DataDirSettings, Log, LogError, MetaProperties, OffsetMap, print_uuid,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -25,6 +29,7 @@ use super::{FlushMode, Partition, PartitionConfig, PartitionError, Slot, TopicPa
 use crate::clock::Clock;
 use crate::writer::{Lane, Writers};
 
+pub(crate) use self::cleaner::CleanerSettings;
 pub(super) use self::shared::Shared;
 
 /// Segment and index files that stay open; the rest of the usual limit of 1024 is for connections.
@@ -49,6 +54,8 @@ pub(crate) struct PartitionsSettings {
     pub(crate) free_bytes_min: u64,
     /// `log.retention.check.interval.ms`.
     pub(crate) retention_check_ms: i64,
+    /// `log.cleaner.*`.
+    pub(crate) cleaner: CleanerSettings,
     /// The time.
     pub(crate) clock: Clock,
 }
@@ -83,6 +90,9 @@ impl Made {
             log_start: AtomicI64::new(log_start),
             high_watermark: AtomicI64::new(log_end),
             log_end: AtomicI64::new(log_end),
+            transactions: ArcSwapOption::new(
+                log.as_ref().map(|log| Arc::clone(log.transactions())),
+            ),
             gone: AtomicBool::new(false),
             slot: Mutex::new(log.map_or(Slot::Closed, |log| Slot::Open(Box::new(log)))),
             tail: Mutex::default(),
@@ -154,6 +164,8 @@ impl Partitions {
             fatal,
         });
         keeper::start(&partitions, retention_check_ms).map_err(no_thread)?;
+        cleaner::start(&partitions).map_err(no_thread)?;
+        scrub::start(&partitions).map_err(no_thread)?;
         Ok(partitions)
     }
 
@@ -251,6 +263,7 @@ impl Partitions {
                 open.close();
                 // Waits for a write that is under way; none begins after it.
                 *open.slot.lock() = Slot::Closed;
+                shared.cleaner.wait_until_free(&open.id);
             }
             let _guard = shared.checkpointing.lock();
             let unique = uuid::Uuid::new_v4().simple().to_string();
@@ -291,7 +304,7 @@ impl Partitions {
             return Ok(());
         }
         self.shared.room.close();
-        self.shared.keeper.stop();
+        self.shared.stop_threads();
         self.writers.stop();
         let (mut ends, mut high_watermarks) = (OffsetMap::new(), OffsetMap::new());
         let mut note = |id: &TopicPartition, log: &mut Log| -> Result<(), LogError> {
@@ -321,7 +334,7 @@ impl Partitions {
 impl Drop for Partitions {
     fn drop(&mut self) {
         // Without `close` the stop counts as unclean, but no thread is left behind.
-        self.shared.keeper.stop();
+        self.shared.stop_threads();
         self.writers.stop();
     }
 }

@@ -234,6 +234,17 @@ fn batches_end(bytes: &[u8], room: usize, limit: i64, first_always: bool) -> usi
     end
 }
 
+/// Forgets what begins below `offset`, because compaction wrote it anew.
+pub(crate) fn clear_below(tail: &Mutex<Tail>, budget: &TailBudget, offset: i64) {
+    let mut released = 0;
+    let mut tail = tail.lock();
+    while tail.chunks.front().is_some_and(|chunk| chunk.base_offset < offset) {
+        released += tail.drop_first();
+    }
+    drop(tail);
+    budget.release(released);
+}
+
 /// Forgets everything, because the log was cut.
 pub(crate) fn clear(tail: &Mutex<Tail>, budget: &TailBudget) {
     let released = tail.lock().clear();

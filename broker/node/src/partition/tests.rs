@@ -1,13 +1,14 @@
 //! A partition over a real directory: order, visibility, waiting and failure.
 
+mod transactions;
+mod validation;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use aquifer_broker_log::LogConfig;
 use aquifer_broker_protocol::ErrorCode;
-use aquifer_broker_protocol::batch::{
-    BatchBuilder, BatchOptions, NewRecord, RecordBatch, TimestampType,
-};
+use aquifer_broker_protocol::batch::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use futures_util::poll;
@@ -47,6 +48,7 @@ impl Fixture {
             tail_cache_bytes_max: self.tail_cache_bytes_max,
             free_bytes_min: self.free_bytes_min,
             retention_check_ms: i64::MAX,
+            cleaner: CleanerSettings { enabled: false, ..CleanerSettings::default() },
             clock: self.clock.clone(),
         };
         Partitions::open(settings).await.unwrap()
@@ -116,7 +118,7 @@ fn bytes_of(result: &ReadResult) -> Vec<u8> {
 /// Completes when the high watermark is past `after`, or waiting has no sense.
 async fn wait_past(partition: &Partition, after: i64) {
     let notify = Arc::new(Notify::new());
-    partition.notify_past(after, &notify);
+    partition.notify_past(after, ReadBound::HighWatermark, &notify);
     notify.notified().await;
 }
 
@@ -201,7 +203,7 @@ async fn consumers_see_records_only_when_they_are_synced() {
     wait.await;
     assert!(poll!(&mut later).is_pending());
     assert_eq!(values(&partition, 0, 1 << 20, ReadBound::HighWatermark).len(), 2);
-    let offsets = PartitionOffsets { log_start: 0, high_watermark: 2, log_end: 3 };
+    let offsets = PartitionOffsets { log_start: 0, high_watermark: 2, last_stable: 2, log_end: 3 };
     assert_eq!(partition.offsets(), offsets);
 }
 
@@ -228,7 +230,7 @@ async fn a_failed_sync_fails_the_replies_and_raises_the_epoch() {
     assert_eq!(partition.leader_epoch(), 4);
     assert_eq!(
         partition.offsets(),
-        PartitionOffsets { log_start: 0, high_watermark: 1, log_end: 1 }
+        PartitionOffsets { log_start: 0, high_watermark: 1, last_stable: 1, log_end: 1 }
     );
 
     let again = partition.enqueue(produced(1, "b"), ALL).await.unwrap();
@@ -266,13 +268,13 @@ async fn one_notify_waits_on_many_partitions() {
     let partitions = fixture.open().await;
     let all: Vec<_> = (0..3).map(|number| partition(&partitions, number)).collect();
     let notify = Arc::new(Notify::new());
-    all.iter().for_each(|partition| partition.notify_past(0, &notify));
+    all.iter().for_each(|partition| partition.notify_past(0, ReadBound::HighWatermark, &notify));
     let mut woken = Box::pin(notify.notified());
     assert!(poll!(&mut woken).is_pending());
     all[1].append(plain("a"), ALL).await.unwrap();
     woken.await;
     // Data that is already there notifies at once.
-    all[1].notify_past(0, &notify);
+    all[1].notify_past(0, ReadBound::HighWatermark, &notify);
     notify.notified().await;
 }
 
@@ -320,6 +322,7 @@ async fn a_directory_is_used_by_one_broker_at_a_time() {
         tail_cache_bytes_max: 0,
         free_bytes_min: 0,
         retention_check_ms: 1,
+        cleaner: CleanerSettings::default(),
         clock: fixture.clock.clone(),
     };
     let second = Partitions::open(settings).await.unwrap_err();
@@ -416,7 +419,10 @@ async fn deleted_records_stay_deleted_after_an_unclean_stop() {
     drop((open, partitions));
     let partitions = fixture.open().await;
     let open = partition(&partitions, 0);
-    assert_eq!(open.offsets(), PartitionOffsets { log_start: 3, high_watermark: 5, log_end: 5 });
+    assert_eq!(
+        open.offsets(),
+        PartitionOffsets { log_start: 3, high_watermark: 5, last_stable: 5, log_end: 5 }
+    );
     let early = open.read(2, 1, ReadBound::HighWatermark).unwrap_err();
     assert_eq!(early.code(), ErrorCode::OffsetOutOfRange);
     assert_eq!(open.delete_records(-1).await.unwrap(), 5);
@@ -434,7 +440,10 @@ async fn retention_moves_the_log_start() {
     assert_eq!(open.offsets().log_start, 0);
     fixture.now_ms.store(NOW_MS + 1001, Ordering::Release);
     partitions.retain();
-    assert_eq!(open.offsets(), PartitionOffsets { log_start: 1, high_watermark: 1, log_end: 1 });
+    assert_eq!(
+        open.offsets(),
+        PartitionOffsets { log_start: 1, high_watermark: 1, last_stable: 1, log_end: 1 }
+    );
 }
 
 #[tokio::test]
@@ -459,99 +468,18 @@ async fn offsets_are_found_by_time_and_epoch() {
     let fixture = Fixture::new();
     let partitions = fixture.open().await;
     let open = partition(&partitions, 0);
-    assert_eq!(open.max_timestamp().await.unwrap(), None);
+    assert_eq!(open.max_timestamp(ReadBound::HighWatermark).await.unwrap(), None);
     open.append(batch(BatchOptions::default(), &["a", "b"]), ALL).await.unwrap();
     let first = TimestampOffset { timestamp_ms: NOW_MS, offset: 0 };
-    assert_eq!(open.offset_for_timestamp(NOW_MS).await.unwrap(), Some(first));
-    assert_eq!(open.offset_for_timestamp(NOW_MS + 1).await.unwrap(), None);
-    assert_eq!(open.max_timestamp().await.unwrap(), Some(first));
+    assert_eq!(
+        open.offset_for_timestamp(NOW_MS, ReadBound::HighWatermark).await.unwrap(),
+        Some(first)
+    );
+    assert_eq!(
+        open.offset_for_timestamp(NOW_MS + 1, ReadBound::HighWatermark).await.unwrap(),
+        None
+    );
+    assert_eq!(open.max_timestamp(ReadBound::HighWatermark).await.unwrap(), Some(first));
     assert_eq!(open.offset_for_leader_epoch(0).unwrap(), (0, 2));
     assert_eq!(open.offset_for_leader_epoch(1).unwrap(), (-1, -1));
-}
-
-/// What a batch of a client is answered with.
-fn check(records: &[u8], config: &PartitionConfig, expected: Option<ErrorCode>) {
-    let records = Bytes::copy_from_slice(records);
-    let result = validation::validate(&records, records.len(), ALL, config, NOW_MS);
-    assert_eq!(result.as_ref().err().map(PartitionError::code), expected, "{result:?}");
-}
-
-#[test]
-fn batches_of_clients_are_checked() {
-    let config = PartitionConfig::default();
-    let good = plain("value");
-    let changed = |at: usize, byte: u8, renew_crc: bool| {
-        let mut bytes = BytesMut::from(&good[..]);
-        bytes[at] = byte;
-        if renew_crc && let Ok((batch, _)) = RecordBatch::parse(&bytes) {
-            let crc = batch.computed_crc();
-            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-        }
-        bytes
-    };
-    let options = BatchOptions::default();
-    check(&good, &config, None);
-    check(b"", &config, Some(ErrorCode::InvalidRecord));
-    check(&[&good[..], &good[..]].concat(), &config, Some(ErrorCode::InvalidRecord));
-    check(&good[..good.len() - 1], &config, Some(ErrorCode::CorruptMessage));
-    check(&changed(70, 9, false), &config, Some(ErrorCode::CorruptMessage));
-    check(&changed(16, 1, true), &config, Some(ErrorCode::InvalidRecord));
-    check(&changed(22, 6, true), &config, Some(ErrorCode::UnsupportedCompressionType));
-    check(&changed(60, 2, true), &config, Some(ErrorCode::InvalidRecord));
-    check(&changed(61, 90, true), &config, Some(ErrorCode::CorruptMessage));
-    check(
-        &batch(BatchOptions { control: true, ..options }, &["a"]),
-        &config,
-        Some(ErrorCode::InvalidRecord),
-    );
-    let transactional = BatchOptions {
-        transactional: true,
-        producer_id: 1,
-        producer_epoch: 0,
-        base_sequence: 0,
-        ..options
-    };
-    check(&batch(transactional, &["a"]), &config, Some(ErrorCode::InvalidRequest));
-    let stamped = BatchOptions { timestamp_type: TimestampType::LogAppendTime, ..options };
-    check(&batch(stamped, &["a"]), &config, Some(ErrorCode::InvalidTimestamp));
-    check(
-        &good,
-        &PartitionConfig { message_bytes_max: 20, ..config.clone() },
-        Some(ErrorCode::MessageTooLarge),
-    );
-    check(
-        &good,
-        &PartitionConfig { timestamp_after_max_ms: -1, ..config.clone() },
-        Some(ErrorCode::InvalidTimestamp),
-    );
-    let log = LogConfig { cleanup_compact: true, ..LogConfig::default() };
-    let mut keyless = BatchBuilder::new(options);
-    keyless.push(NewRecord { timestamp_ms: NOW_MS, key: None, value: Some(b"v"), headers: &[] });
-    let keyless = keyless.build().unwrap();
-    check(&keyless, &config, None);
-    check(&keyless, &PartitionConfig { log, ..config }, Some(ErrorCode::InvalidRecord));
-}
-
-#[test]
-fn timestamps_are_put_right() {
-    let config = PartitionConfig::default();
-    let mut wrong = BytesMut::from(&plain("a")[..]);
-    wrong[35..43].copy_from_slice(&5_i64.to_be_bytes());
-    let crc = RecordBatch::parse(&wrong).unwrap().0.computed_crc();
-    wrong[17..21].copy_from_slice(&crc.to_be_bytes());
-    let fixed = validation::validate(&wrong.freeze(), 0, ALL, &config, NOW_MS).unwrap();
-    let fixed = fixed[0].pieces().concat();
-    let (fixed, _) = RecordBatch::parse(&fixed).unwrap();
-    fixed.verify_crc().unwrap();
-    assert_eq!(fixed.max_timestamp(), NOW_MS);
-
-    let stamping = PartitionConfig { log_append_time: true, ..config };
-    let stamped = validation::validate(&plain("a"), 0, ALL, &stamping, NOW_MS + 9).unwrap();
-    let stamped = stamped[0].pieces().concat();
-    let (stamped, _) = RecordBatch::parse(&stamped).unwrap();
-    stamped.verify_crc().unwrap();
-    assert_eq!(
-        (stamped.max_timestamp(), stamped.timestamp_type()),
-        (NOW_MS + 9, TimestampType::LogAppendTime)
-    );
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aquifer_broker_log::{AbortedTransaction, AppendRules, FirstSequence, MarkerEpoch};
+use aquifer_broker_protocol::batch::Compression;
 use bytes::Bytes;
 
 /// A topic's name and a partition's number.
@@ -27,8 +29,30 @@ pub(crate) enum Acks {
 pub(crate) enum Origin {
     /// A Produce request: exactly one batch, no control batch, everything is checked.
     Client,
+    /// The same from a client of transaction version 2 (KIP-890): a transactional producer that the partition does not know
+    /// starts at sequence 0.
+    ClientV2,
     /// A machine of this broker: any number of batches, control batches allowed.
     Coordinator,
+    /// The coordinator of a transaction, ending it: control batches whose producer epoch is checked like this.
+    Marker(MarkerEpoch),
+}
+
+impl Origin {
+    /// Whether the records come from outside.
+    pub(crate) fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::ClientV2)
+    }
+
+    /// What the log has to hold the records to.
+    pub(super) fn rules(self) -> AppendRules {
+        let rules = AppendRules::default();
+        match self {
+            Self::Client | Self::Coordinator => rules,
+            Self::ClientV2 => AppendRules { first_sequence: FirstSequence::Zero, ..rules },
+            Self::Marker(marker_epoch) => AppendRules { marker_epoch, ..rules },
+        }
+    }
 }
 
 /// How an append is to be treated.
@@ -47,7 +71,8 @@ pub(crate) struct Appended {
     pub(crate) base_offset: i64,
     /// The offset of the last record.
     pub(crate) last_offset: i64,
-    /// The broker's time under `message.timestamp.type=LogAppendTime`, else -1. Milliseconds.
+    /// The broker's time under `message.timestamp.type=LogAppendTime`, else -1; for a duplicate its largest timestamp, as
+    /// Kafka answers. Milliseconds.
     pub(crate) log_append_time_ms: i64,
     /// The first offset that the partition holds.
     pub(crate) log_start_offset: i64,
@@ -96,15 +121,19 @@ pub(crate) struct ReadResult {
     pub(crate) log_start_offset: i64,
     /// The end of what is durable and decided.
     pub(crate) last_stable_offset: i64,
+    /// The aborted transactions with records among those found; empty unless the bound was `LastStable`.
+    pub(crate) aborted: Vec<AbortedTransaction>,
 }
 
-/// The three offsets of a partition, taken together.
+/// The offsets of a partition, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartitionOffsets {
     /// The first offset held.
     pub(crate) log_start: i64,
     /// The end of what is durable.
     pub(crate) high_watermark: i64,
+    /// The end of what is durable and decided; `Partition::settle` first, where it matters.
+    pub(crate) last_stable: i64,
     /// The end of what is appended.
     pub(crate) log_end: i64,
 }
@@ -114,17 +143,21 @@ pub(crate) struct PartitionOffsets {
 pub(crate) struct TimestampOffset {
     /// Milliseconds.
     pub(crate) timestamp_ms: i64,
-    /// The record's offset; within a compressed batch the offset of the batch.
+    /// The record's offset.
     pub(crate) offset: i64,
 }
 
 /// What a topic's configs mean to its partitions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PartitionConfig {
     /// What the log itself honours: segments and retention.
     pub(crate) log: aquifer_broker_log::LogConfig,
     /// `max.message.bytes`: the largest record batch, bytes.
     pub(crate) message_bytes_max: usize,
+    /// `compression.type`, and the codec's level: what batches are stored in; `None` keeps the producer's.
+    pub(crate) compression: Option<(Compression, Option<i32>)>,
+    /// `log.validation`.
+    pub(crate) validation: Validation,
     /// `message.timestamp.type=LogAppendTime`.
     pub(crate) log_append_time: bool,
     /// `message.timestamp.before.max.ms`.
@@ -138,11 +171,23 @@ impl Default for PartitionConfig {
         Self {
             log: aquifer_broker_log::LogConfig::default(),
             message_bytes_max: 1_048_588,
+            compression: None,
+            validation: Validation::Headers,
             log_append_time: false,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
         }
     }
+}
+
+/// How much of a producer's compressed batch is looked at: `log.validation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Validation {
+    /// Its header, and its records only where the topic has rules for them.
+    #[default]
+    Headers,
+    /// All of its records, as Kafka does.
+    Strict,
 }
 
 /// When records count as durable: `log.flush.mode`.

@@ -122,7 +122,10 @@ async fn api_versions_lists_what_is_served_and_refuses_bad_software_names() {
         for row in &response.api_keys {
             assert!(ApiKey::from_key(row.api_key).is_some());
         }
-        assert!(response.finalized_features.is_empty());
+        let levels = response.finalized_features.iter();
+        let levels: Vec<_> = levels.map(|row| (&*row.name, row.max_version_level)).collect();
+        let expected = [("group.version", 1), ("metadata.version", 25), ("transaction.version", 2)];
+        assert_eq!(levels, expected);
     })
     .await;
     let bad = ApiVersionsRequest { client_software_name: Cow::Borrowed("-x"), ..api_versions() };

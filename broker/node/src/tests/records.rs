@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use aquifer_broker_protocol::batch::{BatchBuilder, BatchOptions, NewRecord};
 use aquifer_broker_protocol::message::delete_topics::DeleteTopicsRequest;
 use aquifer_broker_protocol::message::fetch::{FetchRequest, FetchResponse};
 use aquifer_broker_protocol::message::list_offsets::{
@@ -84,11 +85,17 @@ async fn produce_errors_are_told_per_partition() {
     check(&mut wire, produce_request("t", 2, &good), ErrorCode::InvalidRequiredAcks).await;
     check(&mut wire, produce_request("t", -1, &corrupt), ErrorCode::CorruptMessage).await;
     check(&mut wire, produce_request("t", -1, b""), ErrorCode::InvalidRecord).await;
-    let transactional = ProduceRequest {
-        transactional_id: Some(Cow::Borrowed("x")),
-        ..produce_request("t", -1, &good)
-    };
-    check(&mut wire, transactional, ErrorCode::InvalidRequest).await;
+    let mut transactional = BatchBuilder::new(BatchOptions {
+        producer_id: 1,
+        producer_epoch: 0,
+        base_sequence: 0,
+        transactional: true,
+        ..BatchOptions::default()
+    });
+    transactional.push(NewRecord::default());
+    let transactional = transactional.build().unwrap();
+    let without_id = produce_request("t", -1, &transactional);
+    check(&mut wire, without_id, ErrorCode::TransactionalIdAuthorizationFailed).await;
     let huge = vec![0; 1 << 20];
     check(&mut wire, produce_request("t", -1, &batch(&[&huge])), ErrorCode::MessageTooLarge).await;
     let unknown_id = ProduceRequest { topic_data: Vec::new(), ..produce_request("t", -1, &good) };
@@ -206,9 +213,10 @@ async fn a_first_batch_is_sent_whole_whatever_the_limits() {
         let sizes: Vec<usize> = response
             .responses
             .iter()
-            .map(|topic| topic.partitions[0].records.as_ref().unwrap().size_bytes())
+            .flat_map(|topic| &topic.partitions)
+            .map(|data| data.records.as_ref().unwrap().size_bytes())
             .collect();
-        assert!(sizes[0] > 100_000 && sizes[1] == 0, "{sizes:?}");
+        assert!(sizes[0] > 100_000 && sizes[1..] == [0], "{sizes:?}");
     })
     .await;
     node.stop().await.unwrap();

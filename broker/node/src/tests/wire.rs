@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use aquifer_broker_protocol::batch::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
+use aquifer_broker_protocol::message::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use aquifer_broker_protocol::message::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
 };
@@ -111,6 +112,19 @@ impl Wire {
             (topic.topic_id, topic.partitions[0].leader_epoch)
         })
         .await
+    }
+
+    /// Deletes a topic.
+    pub(super) async fn delete(&mut self, topic: &str) {
+        let request = DeleteTopicsRequest {
+            topic_names: vec![Cow::Borrowed(topic)],
+            ..DeleteTopicsRequest::default()
+        };
+        self.ask(ApiKey::DeleteTopics, 5, &request, |body| {
+            let response = read::<DeleteTopicsResponse<'_>>(body, 5);
+            assert_eq!(response.responses[0].error_code, 0);
+        })
+        .await;
     }
 
     /// Produces to partition 0 and gives the error and the base offset.

@@ -1,11 +1,12 @@
-//! Builds uncompressed batches: what coordinators append, and what tests produce.
+//! Builds batches: what coordinators append, what is compressed anew for a topic, and what tests produce.
 //!
-//! Compression and the batches of real producers are not its business: those arrive as bytes and stay so.
+//! The batches of real producers are not its business where they are kept as they arrive.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::header::{ATTRIBUTE_CONTROL, ATTRIBUTE_LOG_APPEND_TIME, ATTRIBUTE_TRANSACTIONAL};
-use super::{BatchError, CRC_START, HEADER_BYTES, LENGTH_PREFIX_BYTES, TimestampType};
+use super::{BatchError, CRC_START, Compression, HEADER_BYTES, LENGTH_PREFIX_BYTES, TimestampType};
+use crate::compression::compress_at_level;
 use crate::primitive::Varint;
 
 /// What stands in the header of a batch to be built.
@@ -27,10 +28,14 @@ pub struct BatchOptions {
     pub control: bool,
     /// Where the timestamps come from.
     pub timestamp_type: TimestampType,
+    /// How the records are compressed when the batch is finished.
+    pub compression: Compression,
+    /// The level of the codec, its usual one if `None`.
+    pub compression_level: Option<i32>,
 }
 
 impl Default for BatchOptions {
-    /// A producer's batch without idempotence.
+    /// A producer's batch without idempotence, not compressed.
     fn default() -> Self {
         Self {
             base_offset: 0,
@@ -41,6 +46,8 @@ impl Default for BatchOptions {
             transactional: false,
             control: false,
             timestamp_type: TimestampType::CreateTime,
+            compression: Compression::None,
+            compression_level: None,
         }
     }
 }
@@ -140,7 +147,7 @@ impl BatchBuilder {
         self.count
     }
 
-    /// Size that the batch has so far, in bytes.
+    /// Size that the batch has so far, in bytes and before it is compressed.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.records.len()
@@ -149,11 +156,12 @@ impl BatchBuilder {
     /// The finished batch.
     ///
     /// # Errors
-    /// When it has no records, or more bytes than the format can say.
+    /// When it has no records, or more bytes than the format can say, or its codec fails.
     pub fn build(mut self) -> Result<Bytes, BatchError> {
         if self.count == 0 {
             return Err(BatchError::Empty);
         }
+        self.compress()?;
         let size = self.records.len();
         let Ok(batch_length) = i32::try_from(size - LENGTH_PREFIX_BYTES) else {
             return Err(BatchError::TooLarge { bytes: size as u64 });
@@ -180,8 +188,21 @@ impl BatchBuilder {
         Ok(self.records.freeze())
     }
 
+    fn compress(&mut self) -> Result<(), BatchError> {
+        let compression = self.options.compression;
+        if compression == Compression::None {
+            return Ok(());
+        }
+        let plain = self.records.get(HEADER_BYTES..).unwrap_or_default();
+        let compressed = compress_at_level(compression, self.options.compression_level, plain)
+            .map_err(|source| BatchError::Compression { source })?;
+        self.records.truncate(HEADER_BYTES);
+        self.records.extend_from_slice(&compressed);
+        Ok(())
+    }
+
     fn attributes(&self) -> i16 {
-        let mut attributes = 0;
+        let mut attributes = self.options.compression.codec();
         if self.options.transactional {
             attributes |= ATTRIBUTE_TRANSACTIONAL;
         }

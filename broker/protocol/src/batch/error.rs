@@ -1,5 +1,6 @@
 //! What can be wrong with a record batch.
 
+use crate::compression::CompressionError;
 use crate::error::ProtocolError;
 use crate::error_code::ErrorCode;
 
@@ -101,6 +102,12 @@ pub enum BatchError {
         /// The codec's name.
         compression: &'static str,
     },
+    /// The records cannot be decompressed, or a batch to be built cannot be compressed.
+    #[error("records of the batch: {source}")]
+    Compression {
+        /// What is wrong with them.
+        source: CompressionError,
+    },
     /// A batch to be built has no records.
     #[error("a record batch to be written has no records")]
     Empty,
@@ -130,6 +137,11 @@ impl BatchError {
             | Self::LastOffsetDelta { .. }
             | Self::Compressed { .. }
             | Self::Empty => ErrorCode::InvalidRecord,
+            Self::Compression { source } => match source {
+                CompressionError::Corrupt { .. } => ErrorCode::InvalidRecord,
+                CompressionError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+                CompressionError::Compress { .. } => ErrorCode::UnknownServerError,
+            },
             Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
         }
     }

@@ -26,6 +26,26 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// Every codec.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The codec with this name; `producer` and `uncompressed` name none.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|compression| compression.name() == name)
+    }
+
+    /// The number in the attributes.
+    pub(super) fn codec(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+
     /// The name that configs use.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -141,6 +161,30 @@ impl BatchHeader {
             return Err(BatchError::UnknownCompression { codec: self.codec() });
         }
         Ok(())
+    }
+
+    /// What holds for every batch in a log.
+    pub(super) fn check_framing(&self) -> Result<(), BatchError> {
+        if self.last_offset_delta < 0 { Err(self.last_offset_delta_error()) } else { Ok(()) }
+    }
+
+    /// What a producer's batch must keep.
+    pub(super) fn check_produced(&self) -> Result<(), BatchError> {
+        if self.record_count == 0 {
+            let remaining = self.size_bytes().saturating_sub(HEADER_BYTES) as u64;
+            return Err(BatchError::RecordCount { declared: 0, remaining });
+        }
+        if i64::from(self.last_offset_delta) + 1 != i64::from(self.record_count) {
+            return Err(self.last_offset_delta_error());
+        }
+        Ok(())
+    }
+
+    fn last_offset_delta_error(&self) -> BatchError {
+        BatchError::LastOffsetDelta {
+            last_offset_delta: self.last_offset_delta,
+            record_count: self.record_count,
+        }
     }
 
     fn codec(&self) -> u8 {

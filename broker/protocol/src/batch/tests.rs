@@ -114,6 +114,7 @@ fn a_view_says_what_the_header_says() {
         transactional: true,
         control: true,
         timestamp_type: TimestampType::LogAppendTime,
+        ..BatchOptions::default()
     };
     let mut builder = BatchBuilder::new(options);
     for timestamp_ms in [50, 70, 60] {

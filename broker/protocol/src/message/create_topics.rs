@@ -1,4 +1,4 @@
-//! CreateTopics, v2 to v7: creates topics.
+//! CreateTopics, v0 to v7: creates topics.
 //!
 //! References: <https://kafka.apache.org/protocol#The_Messages_CreateTopics>.
 
@@ -9,12 +9,12 @@ use crate::primitive::Uuid;
 
 message! {
     /// Creates topics.
-    pub struct CreateTopicsRequest<'a> [2..=7, flexible 5..] {
+    pub struct CreateTopicsRequest<'a> [0..=7, flexible 5..] {
         /// The topics.
         topics: Vec<CreatableTopic<'a>> [0..],
         /// How long the broker may wait, in milliseconds.
         timeout_ms: i32 [0..] = 60000,
-        /// Whether to check and change nothing.
+        /// Whether to check and change nothing. Since v1.
         validate_only: bool [1..],
     }
 
@@ -49,8 +49,8 @@ message! {
     }
 
     /// Whether the topics were created.
-    pub struct CreateTopicsResponse<'a> [2..=7, flexible 5..] {
-        /// How long the client is asked to stay silent because of a quota, in milliseconds.
+    pub struct CreateTopicsResponse<'a> [0..=7, flexible 5..] {
+        /// How long the client is asked to stay silent because of a quota, in milliseconds. Since v2.
         throttle_time_ms: i32 [2.., ignorable],
         /// The topics.
         topics: Vec<CreatableTopicResult<'a>> [0..],
@@ -64,7 +64,7 @@ message! {
         topic_id: Uuid [7.., ignorable],
         /// What went wrong, 0 if nothing.
         error_code: i16 [0..],
-        /// What went wrong, in words; null if nothing.
+        /// What went wrong, in words; null if nothing. Since v1.
         error_message: Option<Cow<'a, str>> [1.., nullable 0.., ignorable],
         /// Why the configs are not told, 0 if they are. Since v5.
         topic_config_error_code: i16 [5.., tag 0, ignorable],

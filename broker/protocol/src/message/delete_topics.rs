@@ -1,4 +1,4 @@
-//! DeleteTopics, v1 to v6: deletes topics by name, or since v6 by id.
+//! DeleteTopics, v0 to v6: deletes topics by name, or since v6 by id.
 //!
 //! References: <https://kafka.apache.org/protocol#The_Messages_DeleteTopics>.
 
@@ -9,7 +9,7 @@ use crate::primitive::Uuid;
 
 message! {
     /// Deletes topics by name, or since v6 by id.
-    pub struct DeleteTopicsRequest<'a> [1..=6, flexible 4..] {
+    pub struct DeleteTopicsRequest<'a> [0..=6, flexible 4..] {
         /// The topics. Since v6.
         topics: Vec<DeleteTopicState<'a>> [6..],
         /// Names of the topics. Up to v5.
@@ -27,8 +27,8 @@ message! {
     }
 
     /// Whether the topics were deleted.
-    pub struct DeleteTopicsResponse<'a> [1..=6, flexible 4..] {
-        /// How long the client is asked to stay silent because of a quota, in milliseconds.
+    pub struct DeleteTopicsResponse<'a> [0..=6, flexible 4..] {
+        /// How long the client is asked to stay silent because of a quota, in milliseconds. Since v1.
         throttle_time_ms: i32 [1.., ignorable],
         /// The results.
         responses: Vec<DeletableTopicResult<'a>> [0..],

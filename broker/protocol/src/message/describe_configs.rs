@@ -1,4 +1,4 @@
-//! DescribeConfigs, v1 to v4: asks for the configs of topics, brokers or groups.
+//! DescribeConfigs, v0 to v4: asks for the configs of topics, brokers or groups.
 //!
 //! References: <https://kafka.apache.org/protocol#The_Messages_DescribeConfigs>.
 
@@ -8,10 +8,10 @@ use crate::message;
 
 message! {
     /// Asks for the configs of topics, brokers or groups.
-    pub struct DescribeConfigsRequest<'a> [1..=4, flexible 4..] {
+    pub struct DescribeConfigsRequest<'a> [0..=4, flexible 4..] {
         /// The resources.
         resources: Vec<DescribeConfigsResource<'a>> [0..],
-        /// Whether to tell the places that a value could come from.
+        /// Whether to tell the places that a value could come from. Since v1.
         include_synonyms: bool [1..],
         /// Whether to tell what the configs mean. Since v3.
         include_documentation: bool [3..],
@@ -28,7 +28,7 @@ message! {
     }
 
     /// The configs.
-    pub struct DescribeConfigsResponse<'a> [1..=4, flexible 4..] {
+    pub struct DescribeConfigsResponse<'a> [0..=4, flexible 4..] {
         /// How long the client is asked to stay silent because of a quota, in milliseconds.
         throttle_time_ms: i32 [0..],
         /// The results.
@@ -57,11 +57,13 @@ message! {
         value: Option<Cow<'a, str>> [0.., nullable 0..],
         /// Whether the config cannot be changed.
         read_only: bool [0..],
-        /// Where the value comes from: 1 the topic, 2 the broker at run time, 3 its cluster default, 4 its file, 5 the default.
+        /// Whether the value is the default. In v0.
+        is_default: bool [0..=0, ignorable],
+        /// Where the value comes from: 1 the topic, 2 the broker at run time, 3 its cluster default, 4 its file, 5 the default. Since v1.
         config_source: i8 [1.., ignorable] = -1,
         /// Whether the value is a secret, which is not told.
         is_sensitive: bool [0..],
-        /// The places that the value could come from, the strongest first.
+        /// The places that the value could come from, the strongest first. Since v1.
         synonyms: Vec<DescribeConfigsSynonym<'a>> [1.., ignorable],
         /// Type of the value: 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. Since v3.
         config_type: i8 [3.., ignorable],
@@ -71,11 +73,11 @@ message! {
 
     /// A place that the value of a config could come from.
     pub struct DescribeConfigsSynonym<'a> {
-        /// Key of the config.
+        /// Key of the config. Since v1.
         name: Cow<'a, str> [1..],
-        /// Value of the config.
+        /// Value of the config. Since v1.
         value: Option<Cow<'a, str>> [1.., nullable 0..],
-        /// Where the value comes from.
+        /// Where the value comes from. Since v1.
         source: i8 [1..],
     }
 }

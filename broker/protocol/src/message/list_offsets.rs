@@ -1,4 +1,4 @@
-//! ListOffsets, v1 to v11: asks for offsets by time, or for the ends of partitions.
+//! ListOffsets, v0 to v11: asks for offsets by time, or for the ends of partitions.
 //!
 //! References: <https://kafka.apache.org/protocol#The_Messages_ListOffsets>.
 
@@ -8,7 +8,7 @@ use crate::message;
 
 message! {
     /// Asks for offsets by time, or for the ends of partitions.
-    pub struct ListOffsetsRequest<'a> [1..=11, flexible 6..] {
+    pub struct ListOffsetsRequest<'a> [0..=11, flexible 6..] {
         /// Id of the broker that follows, -1 from a consumer.
         replica_id: i32 [0..],
         /// What of transactions is visible: 0 everything, 1 only what is committed. Since v2.
@@ -35,10 +35,12 @@ message! {
         current_leader_epoch: i32 [4.., ignorable] = -1,
         /// First offset at or after this time, in milliseconds; or -1 the end, -2 the start, -3 the largest timestamp, -4 the local start, -5 the last tiered, -6 the first not yet tiered.
         timestamp: i64 [0..],
+        /// How many offsets may be answered. In v0.
+        max_num_offsets: i32 [0..=0, ignorable] = 1,
     }
 
     /// The offsets that were found.
-    pub struct ListOffsetsResponse<'a> [1..=11, flexible 6..] {
+    pub struct ListOffsetsResponse<'a> [0..=11, flexible 6..] {
         /// How long the client is asked to stay silent because of a quota, in milliseconds. Since v2.
         throttle_time_ms: i32 [2.., ignorable],
         /// The topics.
@@ -59,10 +61,12 @@ message! {
         partition_index: i32 [0..],
         /// What went wrong, 0 if nothing.
         error_code: i16 [0..],
-        /// Timestamp of the record that was found in milliseconds, -1 if none was.
-        timestamp: i64 [1..] = -1,
-        /// The offset that was found, -1 if none was.
-        offset: i64 [1..] = -1,
+        /// The offsets that were found, the largest first. In v0.
+        old_style_offsets: Vec<i64> [0..=0, ignorable],
+        /// Timestamp of the record that was found in milliseconds, -1 if none was. Since v1.
+        timestamp: i64 [1.., ignorable] = -1,
+        /// The offset that was found, -1 if none was. Since v1.
+        offset: i64 [1.., ignorable] = -1,
         /// Epoch of the leader, -1 if it is not known. Since v4.
         leader_epoch: i32 [4..] = -1,
     }

@@ -1,4 +1,4 @@
-//! OffsetCommit, v2 to v10: keeps the offsets of a group.
+//! OffsetCommit, v1 to v10: keeps the offsets of a group.
 //!
 //! References: <https://kafka.apache.org/protocol#The_Messages_OffsetCommit>.
 
@@ -9,7 +9,7 @@ use crate::primitive::Uuid;
 
 message! {
     /// Keeps the offsets of a group.
-    pub struct OffsetCommitRequest<'a> [2..=10, flexible 8..] {
+    pub struct OffsetCommitRequest<'a> [1..=10, flexible 8..] {
         /// Id of the group.
         group_id: Cow<'a, str> [0..],
         /// Generation of a classic group, or epoch of the member from v9 on (KIP-848); -1 from outside a group.
@@ -42,12 +42,14 @@ message! {
         committed_offset: i64 [0..],
         /// Leader epoch of the last record that was consumed, -1 if it is not known. Since v6.
         committed_leader_epoch: i32 [6.., ignorable] = -1,
+        /// When the offset was committed, in milliseconds; -1 for now. In v1.
+        commit_timestamp: i64 [1..=1, ignorable] = -1,
         /// A text that is kept with the offset.
         committed_metadata: Option<Cow<'a, str>> [0.., nullable 0..],
     }
 
     /// Whether the offsets were kept.
-    pub struct OffsetCommitResponse<'a> [2..=10, flexible 8..] {
+    pub struct OffsetCommitResponse<'a> [1..=10, flexible 8..] {
         /// How long the client is asked to stay silent because of a quota, in milliseconds. Since v3.
         throttle_time_ms: i32 [3.., ignorable],
         /// The topics.

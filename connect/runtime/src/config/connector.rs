@@ -9,6 +9,8 @@ use aquifer_connect_api::config::{
     Check, ConfigDef, ConfigKey, ConfigMap, ConfigType, Importance, ParsedConfig,
 };
 
+use super::worker::WorkerSettings;
+
 const COMMON: &str = "Common";
 const TRANSFORMS: &str = "Transforms";
 const PREDICATES: &str = "Predicates";
@@ -94,12 +96,16 @@ pub(crate) static SOURCE: LazyLock<ConfigDef> = LazyLock::new(|| {
             String,
             Some("requested"),
             Importance::Medium,
-            "Whether the connector insists on exactly-once, which is not supported.",
+            "With required, the connector is refused where the worker has no exactly-once support for sources; with requested, it \
+             runs at-least-once there. With disabled, which Kafka Connect does not have, it runs at-least-once anywhere.",
         )
-        .check(Check::Custom(|text| match text {
-            "requested" => Ok(()),
-            "required" => Err("sources are at-least-once here".to_owned()),
-            _ => Err("String must be one of: requested, required".to_owned()),
+        .check(Check::Custom(|text| {
+            let known = ["requested", "required", "disabled"];
+            if known.iter().any(|one| one.eq_ignore_ascii_case(text)) {
+                Ok(())
+            } else {
+                Err("String must be one of: requested, required, disabled".to_owned())
+            }
         }))
         .group(EXACTLY_ONCE)
         .display("Exactly once support"),
@@ -108,23 +114,30 @@ pub(crate) static SOURCE: LazyLock<ConfigDef> = LazyLock::new(|| {
             String,
             Some("poll"),
             Importance::Medium,
-            "Where transactions begin and end.",
+            "With poll, a transaction is committed as soon as the batches that the source has ready are in it, always whole ones; \
+             with interval, after a time. Boundaries of the connector's own (connector) are refused where it has none.",
         )
-        .check(Check::OneOf(&["poll", "connector", "interval"]))
+        .check(Check::Custom(|text| {
+            let known = ["poll", "interval", "connector"];
+            if known.iter().any(|one| one.eq_ignore_ascii_case(text)) {
+                Ok(())
+            } else {
+                Err("String must be one of: poll, interval, connector".to_owned())
+            }
+        }))
         .group(EXACTLY_ONCE)
-        .display("Transaction Boundary")
-        .no_op("sources are at-least-once and use no transactions"),
+        .display("Transaction Boundary"),
         optional(
             "transaction.boundary.interval.ms",
             Long,
             None,
             Importance::Low,
-            "Length of a transaction.",
+            "Time between two commits with transaction.boundary interval, in milliseconds; the worker's offset.flush.interval.ms \
+             where it is not given.",
         )
         .check(Check::AtLeast(0))
         .group(EXACTLY_ONCE)
-        .display("Transaction boundary interval")
-        .no_op("sources are at-least-once and use no transactions"),
+        .display("Transaction boundary interval"),
         optional(
             "offsets.storage.topic",
             String,
@@ -263,6 +276,15 @@ pub(crate) fn split_list(text: &str) -> Vec<&str> {
     if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() }
 }
 
+/// Where the transactions of a source end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransactionBoundary {
+    /// With the batches that are there.
+    Poll,
+    /// After a time; the worker's where none is given.
+    Interval(Option<Duration>),
+}
+
 /// What the runtime reads of a connector's config.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectorSettings {
@@ -284,6 +306,9 @@ pub(crate) struct ConnectorSettings {
     pub(crate) dead_letter_replication: i32,
     pub(crate) dead_letter_headers: bool,
     pub(crate) tasks_max: usize,
+    /// Whether the connector may be exactly-once, as far as it goes by itself.
+    transactional: bool,
+    pub(crate) transaction_boundary: TransactionBoundary,
 }
 
 impl ConnectorSettings {
@@ -322,7 +347,23 @@ impl ConnectorSettings {
             dead_letter_replication: count("errors.deadletterqueue.topic.replication.factor"),
             dead_letter_headers: config.bool("errors.deadletterqueue.context.headers.enable"),
             tasks_max: config.count("tasks.max").max(1),
+            transactional: config
+                .get("exactly.once.support")
+                .is_none_or(|text| !text.eq_ignore_ascii_case("disabled")),
+            transaction_boundary: match config.get("transaction.boundary") {
+                Some(text) if text.eq_ignore_ascii_case("interval") => {
+                    let given = config.get("transaction.boundary.interval.ms");
+                    let interval = || config.duration_ms("transaction.boundary.interval.ms");
+                    TransactionBoundary::Interval(given.map(|_| interval()))
+                }
+                Some(_) | None => TransactionBoundary::Poll,
+            },
         }
+    }
+
+    /// Whether the connector's tasks write records and offsets in transactions, where it is a source.
+    pub(crate) fn exactly_once(&self, worker: &WorkerSettings) -> bool {
+        self.transactional && worker.exactly_once
     }
 }
 

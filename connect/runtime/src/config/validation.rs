@@ -132,8 +132,9 @@ pub(crate) async fn validate(
     report.check("", def(plugin.kind()), config);
     check_converter_classes(&mut report, plugins, config);
     check_transforms(&mut report, plugins, config);
-    if let ConnectorPlugin::Sink(_) = plugin {
-        check_topics(&mut report, config);
+    match plugin {
+        ConnectorPlugin::Sink(_) => check_topics(&mut report, config),
+        ConnectorPlugin::Source(_) => check_exactly_once(&mut report, worker, config),
     }
     report.check("", plugin.connector().config_def(), config);
     check_converters(&mut report, plugins, worker, config);
@@ -250,6 +251,22 @@ pub(crate) fn stripped(config: &ConfigMap, prefix: &str) -> ConfigMap {
         Some((key.strip_prefix(prefix)?.to_owned(), value.clone()))
     };
     config.iter().filter_map(behind).collect()
+}
+
+/// What the worker and the connectors here can't give.
+fn check_exactly_once(report: &mut Report, worker: &WorkerSettings, config: &ConfigMap) {
+    let is = |key: &str, value: &str| {
+        config.get(key).is_some_and(|given| given.eq_ignore_ascii_case(value))
+    };
+    if is("exactly.once.support", "required") && !worker.exactly_once {
+        let text = "This worker does not have exactly-once source support enabled.";
+        report.add("exactly.once.support", text.to_owned());
+    }
+    if is("transaction.boundary", "connector") {
+        let text = "The connector does not support connector-defined transaction boundaries with the given configuration. \
+                    Please reconfigure it to use a different transaction boundary definition.";
+        report.add("transaction.boundary", text.to_owned());
+    }
 }
 
 /// Connect reports each of these under both keys.
@@ -407,6 +424,24 @@ mod tests {
             &[
                 "Invalid value [p] for configuration predicates: predicates are not supported",
                 "Invalid value p for configuration transforms.c.predicate: predicates are not supported",
+            ],
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn exactly_once_that_can_not_be_had_is_refused_in_the_words_of_kafka_connect() {
+        check(
+            &[
+                ("name", "x"),
+                ("connector.class", "LineSource"),
+                ("topic", "t"),
+                ("exactly.once.support", "perhaps"),
+                ("transaction.boundary", "connector"),
+            ],
+            &[
+                "Invalid value perhaps for configuration exactly.once.support: String must be one of: requested, required, disabled",
+                "The connector does not support connector-defined transaction boundaries with the given configuration. Please reconfigure it to use a different transaction boundary definition.",
             ],
         )
         .await;

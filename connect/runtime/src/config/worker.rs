@@ -77,9 +77,9 @@ pub(crate) static DEF: LazyLock<ConfigDef> = LazyLock::new(|| {
         key("connector.client.config.override.policy", ConfigType::String, Some("All"), "Which client keys a connector may override: All or None.").check(Check::OneOf(&["All", "None"])),
         key("rest.advertised.host.name", ConfigType::String, None, "Host in the worker's id."),
         key("rest.advertised.port", ConfigType::Int, None, "Port in the worker's id."),
-        key("exactly.once.source.support", ConfigType::String, Some("disabled"), "Sources are at-least-once.").check(Check::Custom(|text| {
-            let known = text.eq_ignore_ascii_case("disabled");
-            if known { Ok(()) } else { Err("only disabled is supported: sources are at-least-once".to_owned()) }
+        key("exactly.once.source.support", ConfigType::String, Some("enabled"), "With enabled, sources write their records and the offsets that cover them in one transaction; with disabled or preparing, they are at-least-once.").check(Check::Custom(|text| {
+            let known = ["disabled", "preparing", "enabled"].iter().any(|one| one.eq_ignore_ascii_case(text));
+            if known { Ok(()) } else { Err("String must be one of: disabled, preparing, enabled".to_owned()) }
         })),
         key("config.providers", ConfigType::List, Some(""), "Config providers are not supported.").check(Check::Custom(|text| {
             if text.trim().is_empty() { Ok(()) } else { Err("config providers are not supported".to_owned()) }
@@ -138,6 +138,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) topic_tracking: bool,
     pub(crate) topic_tracking_reset: bool,
     pub(crate) client_overrides: bool,
+    /// Whether sources may write in transactions.
+    pub(crate) exactly_once: bool,
     pub(crate) advertised: (Option<String>, Option<u16>),
     /// Everything as given, for the keys with a prefix.
     pub(crate) map: ConfigMap,
@@ -161,6 +163,9 @@ impl WorkerSettings {
             topic_tracking: config.bool("topic.tracking.enable"),
             topic_tracking_reset: config.bool("topic.tracking.allow.reset"),
             client_overrides: config.string("connector.client.config.override.policy") == "All",
+            exactly_once: config
+                .string("exactly.once.source.support")
+                .eq_ignore_ascii_case("enabled"),
             advertised: (config.get("rest.advertised.host.name").map(str::to_owned), port),
             map: map.clone(),
         })
@@ -204,10 +209,26 @@ mod tests {
     }
 
     #[test]
-    fn exactly_once_is_refused_rather_than_ignored() {
-        let map =
-            ConfigMap::from([("exactly.once.source.support".to_owned(), "enabled".to_owned())]);
-        let errors = WorkerSettings::read(&map).unwrap_err();
-        assert_eq!(errors.len(), 1);
+    fn sources_are_exactly_once_where_worker_and_connector_allow_it() {
+        let check = |worker: &str, connector: &str, expected: bool| {
+            let one =
+                |key: &str, value: &str| ConfigMap::from([(key.to_owned(), value.to_owned())]);
+            let worker = WorkerSettings::read(&one("exactly.once.source.support", worker)).unwrap();
+            let mut config = one("exactly.once.support", connector);
+            config.insert("name".to_owned(), "c".to_owned());
+            config.insert("connector.class".to_owned(), "LineSource".to_owned());
+            let settings = super::super::connector::ConnectorSettings::read(
+                aquifer_connect_api::ConnectorKind::Source,
+                &config,
+            );
+            assert_eq!(settings.unwrap().exactly_once(&worker), expected, "{config:?}");
+        };
+        check("ENABLED", "requested", true);
+        check("enabled", "REQUIRED", true);
+        check("enabled", "disabled", false);
+        check("preparing", "requested", false);
+        check("disabled", "required", false);
+        let wrong = [("exactly.once.source.support".to_owned(), "perhaps".to_owned())].into();
+        assert_eq!(WorkerSettings::read(&wrong).unwrap_err().len(), 1);
     }
 }

@@ -33,7 +33,8 @@ impl Registry {
     }
 
     fn register_new(&self, new: &NewSchema) -> Result<(i32, i32), i32> {
-        self.write(register(&self.view, new)).map(|found| (found.version, found.schema.id))
+        let decision = register(&self.view, new, &mut Ahead::default());
+        self.write(decision).map(|found| (found.version, found.schema.id))
     }
 
     fn delete_version(&self, subject: &str, version: i32, deletion: Deletion) -> Result<i32, i32> {
@@ -222,7 +223,22 @@ fn other_types_are_refused_by_name() {
     let registry = Registry::new();
     let mut json_schema = new("s", "{}");
     json_schema.schema_type = "JSON".to_owned();
-    let err = register(&registry.view, &json_schema).unwrap_err();
+    let err = register(&registry.view, &json_schema, &mut Ahead::default()).unwrap_err();
     assert_eq!(err.code(), (422, 42201));
     assert!(err.to_string().contains("JSON"), "{err}");
+}
+
+#[test]
+fn registrations_of_one_transaction_share_ids_of_the_same_schema_and_no_others() {
+    let registry = Registry::new();
+    registry.register("s", &record_of(A)).unwrap();
+    let mut ahead = Ahead::default();
+    let ids: Vec<i32> = [("a", A), ("b", B), ("c", B), ("d", C)]
+        .iter()
+        .map(|(subject, fields)| {
+            let new = new(subject, &record_of(fields));
+            register(&registry.view, &new, &mut ahead).unwrap().reply.schema.id
+        })
+        .collect();
+    assert_eq!(ids, [1, 2, 2, 3]);
 }

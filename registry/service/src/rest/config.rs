@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::exchange::{Answer, Body, Path, Query, Reply};
-use crate::decide;
+use crate::decide::{self, Scope};
 use crate::error::ApiError;
 use crate::state::subject;
 use crate::view::View;
@@ -75,8 +75,8 @@ pub(super) async fn set_subject(
 
 async fn set(app: &App, place: Option<String>, request: Members) -> Reply<Members> {
     let members = read_update(&request)?;
-    let decide = move |view: &View| decide::set_config(view, place.as_deref(), &members);
-    app.store.write("Update config", decide).await?;
+    let decide = move |view: &View, _: &mut _| decide::set_config(view, place.as_deref(), &members);
+    app.store.write("Update config", Scope::Everything, decide).await?;
     Ok(Answer(request))
 }
 
@@ -127,8 +127,8 @@ pub(super) async fn delete_subject(
 /// Answers the configuration as it was.
 async fn delete(app: &App, place: Option<String>) -> Reply<Value> {
     let before = in_scope(&*app.store.current().await?, None);
-    let decide = move |view: &View| decide::delete_config(view, place.as_deref());
-    let deleted = app.store.write("Delete config", decide).await?;
+    let decide = move |view: &View, _: &mut _| decide::delete_config(view, place.as_deref());
+    let deleted = app.store.write("Delete config", Scope::Everything, decide).await?;
     Ok(Answer(answer(deleted.unwrap_or(before))))
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::App;
 use super::exchange::{self, Answer, Body, Path, Query, Reply, apart};
 use super::schema::{formatted, ids};
-use crate::decide::{self, Deletion, NewSchema};
+use crate::decide::{self, Deletion, NewSchema, Scope};
 use crate::error::ApiError;
 use crate::state::{Lookup, Version, record, subject};
 
@@ -146,7 +146,9 @@ pub(super) async fn register(
     }
     let name = subject::normalize(&name);
     let new = request.into_new(&name, &query)?;
-    let version = app.store.write("Register", move |view| decide::register(view, &new)).await?;
+    let scope = Scope::of(&new);
+    let decide = move |view: &_, ahead: &mut _| decide::register(view, &new, ahead);
+    let version = app.store.write("Register", scope, decide).await?;
     let mut answer = describe(&name, &version, None);
     if let Some(members) = answer.as_object_mut() {
         members.shift_remove("subject");
@@ -161,8 +163,8 @@ pub(super) async fn delete(
 ) -> Reply<Vec<i32>> {
     let name = subject::normalize(&name);
     let deletion = deletion(&query);
-    let decide = move |view: &_| decide::delete_subject(view, &name, deletion);
-    Ok(Answer(app.store.write("Delete subject", decide).await?))
+    let decide = move |view: &_, _: &mut _| decide::delete_subject(view, &name, deletion);
+    Ok(Answer(app.store.write("Delete subject", Scope::Everything, decide).await?))
 }
 
 pub(super) async fn versions(
@@ -240,8 +242,8 @@ pub(super) async fn delete_version(
     let name = subject::normalize(&name);
     let version = exchange::version(&version)?;
     let deletion = deletion(&query);
-    let decide = move |view: &_| decide::delete_version(view, &name, version, deletion);
-    Ok(Answer(app.store.write("Delete Schema Version", decide).await?))
+    let decide = move |view: &_, _: &mut _| decide::delete_version(view, &name, version, deletion);
+    Ok(Answer(app.store.write("Delete Schema Version", Scope::Everything, decide).await?))
 }
 
 #[cfg(test)]

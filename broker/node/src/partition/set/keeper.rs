@@ -2,11 +2,9 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aquifer_broker_log::OffsetMap;
-use parking_lot::{Condvar, Mutex};
 
 use super::Partitions;
 use crate::partition::{FlushMode, Partition, PartitionError, Slot};
@@ -27,50 +25,6 @@ const CHECKPOINT_COMMIT_MS: i64 = 5_000;
 /// A checkpoint after so many milliseconds where nothing else syncs.
 const CHECKPOINT_OS_MS: i64 = 30_000;
 
-/// How the keeper's thread is woken and ended.
-#[derive(Debug, Default)]
-pub(super) struct Keeper {
-    state: Mutex<State>,
-    wake: Condvar,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    woken: bool,
-    stopped: bool,
-}
-
-impl Keeper {
-    pub(super) fn wake(&self) {
-        self.state.lock().woken = true;
-        self.wake.notify_one();
-    }
-
-    /// Ends the thread. Blocks for what it is doing.
-    pub(super) fn stop(&self) {
-        self.state.lock().stopped = true;
-        self.wake.notify_one();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // A panic was told to `fatal` where it happened.
-            let _ = thread.join();
-        }
-    }
-
-    /// Waits for a tick or to be woken; false when it is over.
-    fn pause(&self) -> bool {
-        let mut state = self.state.lock();
-        if !state.stopped && !state.woken {
-            self.wake.wait_for(&mut state, TICK);
-        }
-        state.woken = false;
-        !state.stopped
-    }
-}
-
 /// Starts the thread of these partitions. It holds no reference while it waits.
 pub(super) fn start(partitions: &Arc<Partitions>, retention_check_ms: i64) -> std::io::Result<()> {
     let weak: Weak<Partitions> = Arc::downgrade(partitions);
@@ -84,7 +38,7 @@ pub(super) fn start(partitions: &Arc<Partitions>, retention_check_ms: i64) -> st
     let body = {
         let shared = Arc::clone(&shared);
         move || {
-            while shared.keeper.pause() {
+            while shared.keeper.pause(TICK) {
                 let Some(partitions) = weak.upgrade() else { break };
                 let now_ms = shared.clock.now_ms();
                 partitions.watch_free_space();
@@ -103,7 +57,7 @@ pub(super) fn start(partitions: &Arc<Partitions>, retention_check_ms: i64) -> st
         }
     };
     let thread = writer::spawn("log-keeper".to_owned(), &partitions.fatal, body)?;
-    *shared.keeper.thread.lock() = Some(thread);
+    shared.keeper.run(thread);
     Ok(())
 }
 

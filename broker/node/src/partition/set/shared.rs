@@ -7,7 +7,9 @@ use aquifer_broker_log::{DataDir, Log, LogConfig};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::keeper::{self, Keeper};
+use super::background::Background;
+use super::cleaner::Cleaner;
+use super::keeper;
 use super::{PartitionsSettings, recovery};
 use crate::clock::Clock;
 use crate::partition::pace::Pace;
@@ -34,7 +36,9 @@ pub(in crate::partition) struct Shared {
     /// Held while recovery points are collected and saved, and while a partition is taken out: a deleted partition
     /// must not leave a recovery point to a later one of its name.
     pub(super) checkpointing: Mutex<()>,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Background,
+    pub(super) cleaner: Cleaner,
+    pub(super) scrubber: Background,
 }
 
 impl Shared {
@@ -54,7 +58,16 @@ impl Shared {
             disk_is_low: AtomicBool::new(false),
             written_bytes: AtomicU64::new(0),
             checkpointing: Mutex::new(()),
-            keeper: Keeper::default(),
+            keeper: Background::default(),
+            cleaner: Cleaner::new(settings.cleaner),
+            scrubber: Background::default(),
+        }
+    }
+
+    /// Ends the threads that work now and then. Blocks for what they are doing.
+    pub(super) fn stop_threads(&self) {
+        for thread in [&self.cleaner.thread, &self.scrubber, &self.keeper] {
+            thread.stop();
         }
     }
 
