@@ -10,6 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -26,21 +27,32 @@ fn seeded() -> rand::rngs::StdRng {
 
 /// Every committed value of a topic's first partition, in order; tombstones are empty.
 fn committed(broker: &str, topic: &str) -> Result<Vec<Vec<u8>>> {
+    let records = read(broker, topic, "read_committed")?;
+    Ok(records.into_iter().map(|(_, value)| value.unwrap_or_default()).collect())
+}
+
+type Record = (Vec<u8>, Option<Vec<u8>>);
+
+/// Every key and value of a topic's first partition that a reader of that isolation sees.
+fn read(broker: &str, topic: &str, isolation: &str) -> Result<Vec<Record>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", broker)
         .set("group.id", "exactly-once-check")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation)
         .set("enable.partition.eof", "true")
         .set("enable.auto.commit", "false")
         .create()?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&list)?;
-    let mut values = Vec::new();
+    let mut records = Vec::new();
     loop {
         match consumer.poll(Duration::from_secs(20)) {
-            Some(Ok(message)) => values.push(message.payload().unwrap_or_default().to_vec()),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(values),
+            Some(Ok(message)) => {
+                let key = message.key().unwrap_or_default().to_vec();
+                records.push((key, message.payload().map(<[u8]>::to_vec)));
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(records),
             Some(Err(error)) => return Err(error.into()),
             None => anyhow::bail!("{topic} has no end"),
         }
@@ -248,4 +260,120 @@ async fn two_registries_on_one_topic_shut_each_other_out_and_give_no_id_twice() 
     }
     ensure!(answered.iter().all(|one| !one.is_empty()), "one of them could never write");
     check_ids(&[first.registry(), second.registry()], &answered).await
+}
+
+#[tokio::test]
+async fn new_writer_of_the_registry_covers_what_was_aborted_and_ends_the_log_with_a_noop()
+-> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut aquifer = Aquifer::start(directory.path(), Options::default()).await?;
+    let broker = aquifer.addresses.kafka.clone();
+    let registry = aquifer.registry();
+    registry.post("/subjects/kept/versions", &schema("Kept")).await?;
+    aquifer.stop().await?;
+    aquifer.restart().await?;
+    // A writer of another make that gave an id out and was then shut out.
+    let key = |subject: &str| {
+        format!(r#"{{"keytype":"SCHEMA","subject":"{subject}","version":1,"magic":1}}"#)
+    };
+    let value = |subject: &str| {
+        json!({"subject": subject, "version": 1, "id": 500, "schema": "\"int\"", "deleted": false})
+            .to_string()
+    };
+    let topic = "_schemas";
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &broker)
+        .set("transactional.id", "another-make")
+        .create()?;
+    let aborting = tokio::task::spawn_blocking(move || -> Result<()> {
+        let patience = Duration::from_secs(30);
+        producer.init_transactions(patience)?;
+        producer.begin_transaction()?;
+        for subject in ["kept", "ghost"] {
+            let (key, value) = (key(subject), value(subject));
+            let record = BaseRecord::to(topic).partition(0).key(&key).payload(&value);
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        producer.flush(patience)?;
+        producer.abort_transaction(patience)?;
+        Ok(())
+    });
+    aborting.await??;
+    aquifer.kill()?;
+    aquifer.restart().await?;
+    let answer = registry.post("/subjects/next/versions", &schema("Next")).await?;
+    ensure!(answer["id"] == 501, "an aborted id counts as given out: {answer}");
+    let noop = br#"{"keytype":"NOOP","magic":0}"#;
+    let records = within(Duration::from_secs(20), "the log ends with a NOOP", || {
+        let records = read(&broker, topic, "read_uncommitted");
+        async move {
+            let records = records?;
+            let ended = records.last().is_some_and(|(key, _)| key == noop);
+            let next = records.iter().any(|(key, _)| String::from_utf8_lossy(key).contains("next"));
+            Ok((ended && next).then_some(records))
+        }
+    })
+    .await?;
+    let last = |subject: &str| {
+        let holds = |(key, _): &&Record| {
+            String::from_utf8_lossy(key).contains(&format!("\"subject\":\"{subject}\""))
+        };
+        records.iter().rev().find(holds).and_then(|(_, value)| value.clone())
+    };
+    ensure!(last("ghost").is_none(), "a key that only an aborted record wrote is deleted");
+    let kept = String::from_utf8(last("kept").context("kept was deleted")?)?;
+    ensure!(kept.contains("\"id\":1,"), "a key has what was committed again: {kept}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn second_worker_shuts_the_first_ones_task_out_and_nothing_is_doubled() -> Result<()> {
+    use std::io::Write as _;
+    let (directory, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let first = Aquifer::start(directory.path(), Options::default()).await?;
+    let path = directory.path().join("lines.txt");
+    let mut file = std::fs::File::create(&path)?;
+    let mut written = 0;
+    let mut append = |count: u32| -> Result<u32> {
+        for _ in 0..count {
+            writeln!(file, "{written}")?;
+            written += 1;
+        }
+        Ok(written)
+    };
+    append(100)?;
+    let text = "org.apache.kafka.connect.storage.StringConverter";
+    let config = json!({
+        "connector.class": "FileStreamSource", "file": path, "topic": "lines",
+        "key.converter": text, "value.converter": text,
+    });
+    first.create_connector("lines", &config).await?;
+    let arguments =
+        ["--roles", "connect", "--bootstrap-servers", &first.addresses.kafka].map(str::to_owned);
+    let options = Options { arguments: arguments.to_vec(), ..Options::default() };
+    let second = Aquifer::start(other.path(), options).await?;
+    second.connector_runs("lines").await?;
+    let trace = within(Duration::from_secs(60), "the first worker's task has failed", || {
+        let written = append(10);
+        let connect = first.connect();
+        async move {
+            written?;
+            let status = connect.get("/connectors/lines/status").await?;
+            let task = &status["tasks"][0];
+            let trace = task["trace"].as_str().unwrap_or_default().to_owned();
+            Ok((task["state"] == "FAILED").then_some(trace))
+        }
+    })
+    .await?;
+    ensure!(trace.contains("transactional.id connect-cluster-lines-0"), "{trace}");
+    let count = append(10)?;
+    let broker = first.addresses.kafka.clone();
+    let expected: Vec<Vec<u8>> = (0..count).map(|n| n.to_string().into_bytes()).collect();
+    let found = within(Duration::from_secs(60), "every line is in the topic", || {
+        let found = committed(&broker, "lines");
+        async move { found.map(|found| (found.len() >= count as usize).then_some(found)) }
+    })
+    .await?;
+    ensure!(found == expected, "lines are missing, doubled or out of order");
+    Ok(())
 }

@@ -199,8 +199,14 @@ impl ProducerState {
         self.staged.get(&batch.producer_id).or_else(|| self.producers.get(&batch.producer_id))
     }
 
+    /// `check_with` where a producer that is not known may start anywhere.
+    #[cfg(test)]
+    pub(crate) fn check(&self, batch: &BatchHeader) -> Result<SequenceCheck, SequenceError> {
+        self.check_with(batch, FirstSequence::Any)
+    }
+
     /// Whether a batch of records may be appended.
-    pub(crate) fn check(
+    pub(crate) fn check_with(
         &self,
         batch: &BatchHeader,
         first: FirstSequence,

@@ -34,7 +34,7 @@ const IDS: &[(&str, &str)] = &[
     ("replica_directory_id", "directory"),
 ];
 
-/// Fields that hold a time of the broker's own.
+/// Fields that hold a time of the broker's own, or an epoch that rises with its restarts.
 const TIMES: &[&str] = &[
     "log_append_time_ms",
     "transaction_start_time_ms",
@@ -42,6 +42,7 @@ const TIMES: &[&str] = &[
     "last_fetch_timestamp",
     "last_caught_up_timestamp",
     "finalized_features_epoch",
+    "coordinator_epoch",
 ];
 
 /// What tells an element of a list from its neighbours, the first that it has.
@@ -210,7 +211,9 @@ fn records(inside: Value, word: &str) -> Value {
                 .get(number)
                 .copied()
                 .unwrap_or("record_n");
-            about.push((name, format!("{:?} = {:?}", record.key, record.value)));
+            // The value of a marker is the coordinator's epoch.
+            let value = if batch.is_control() { None } else { record.value };
+            about.push((name, format!("{:?} = {value:?}", record.key)));
         }
         batches.push(Value::Fields(
             about.into_iter().map(|(name, text)| (name.to_owned(), Value::Leaf(text))).collect(),
@@ -234,8 +237,8 @@ fn replace(tree: &mut Value, field: &str, seen: &mut Seen) {
         Value::Leaf(text) if text == "\"\"" && field.ends_with("error_message") => {
             "null".clone_into(text);
         }
+        Value::Leaf(text) if TIMES.contains(&field) && text != "-1" => "<own>".clone_into(text),
         Value::Leaf(text) if is_none(text) && field != "producer_id" => {}
-        Value::Leaf(text) if TIMES.contains(&field) => "<time>".clone_into(text),
         Value::Leaf(text) if field.ends_with("error_message") => "<text>".clone_into(text),
         Value::Leaf(text) => {
             if let Some(kind) = kind(field)

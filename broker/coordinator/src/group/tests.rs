@@ -345,6 +345,24 @@ fn a_second_member_makes_the_first_rejoin() {
 }
 
 #[test]
+fn a_rebalancing_group_shows_what_its_members_have_and_not_what_they_want() {
+    let mut world = World::new(GroupSettings::default());
+    world.run_line("join a");
+    world.run_line("sync a");
+    let member = |world: &World| {
+        let group = world.machine.classic("g", world.now).unwrap().describe();
+        let member = group.members.into_iter().next().unwrap();
+        (group.state, member.metadata.is_empty(), member.assignment)
+    };
+    let assigned = Bytes::from_static(b"a");
+    assert_eq!(member(&world), (GroupState::Stable, false, assigned.clone()));
+    world.run_line("join b");
+    assert_eq!(member(&world), (GroupState::PreparingRebalance, true, assigned.clone()));
+    world.run_line("join a");
+    assert_eq!(member(&world), (GroupState::CompletingRebalance, true, assigned));
+}
+
+#[test]
 fn a_member_that_does_not_rejoin_in_time_is_out() {
     check_group(
         "join a rebalance=20 session=60; sync a; join b rebalance=20; wait 21",

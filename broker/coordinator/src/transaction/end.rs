@@ -3,6 +3,8 @@
 //! - A request with the current epoch is about the open transaction. Under V2 the epoch rises with each transaction,
 //!   so that a repeated or delayed request carries the one before: it is answered from the outcome that stands, and
 //!   can't touch the next transaction. Under V1 the epoch says nothing of that, as in Kafka.
+//! - A transaction whose time is up ends as if its producer had aborted it: an abort under V2 finds that done, and a
+//!   commit is refused.
 //! - An abort is accepted under V2 where no transaction is open: the client can't know whether its first write,
 //!   which would have opened one, has arrived.
 

@@ -70,7 +70,7 @@ impl Log {
         if let Some(marker) = &marker {
             self.producers.check_marker(&header, marker, rules.marker_epoch)?;
         } else if let SequenceCheck::Duplicate(produced) =
-            self.producers.check(&header, rules.first_sequence)?
+            self.producers.check_with(&header, rules.first_sequence)?
         {
             return Ok(Staged::Duplicate {
                 base_offset: produced.base_offset(),

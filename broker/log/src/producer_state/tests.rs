@@ -58,10 +58,10 @@ fn what_is_staged_counts_for_the_next_check_and_is_forgotten_on_failure() {
     let second = header(&batch(Some((9, 0, 1)), &[0], 1));
     state.apply(&header(&batch(Some((8, 0, 5)), &[0], 1)), 0);
     state.stage(&first, 0);
-    assert_eq!(state.check(&second, FirstSequence::Any), Ok(SequenceCheck::Next));
-    assert!(matches!(state.check(&first, FirstSequence::Any), Ok(SequenceCheck::Duplicate(_))));
+    assert_eq!(state.check(&second), Ok(SequenceCheck::Next));
+    assert!(matches!(state.check(&first), Ok(SequenceCheck::Duplicate(_))));
     state.clear_staged();
-    assert_eq!(state.check(&first, FirstSequence::Any), Ok(SequenceCheck::Next));
+    assert_eq!(state.check(&first), Ok(SequenceCheck::Next));
     assert_eq!(state.len(), 1);
 }
 

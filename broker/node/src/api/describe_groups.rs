@@ -24,11 +24,13 @@ pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
     request: DescribeGroupsRequest<'a>,
 ) -> DescribeGroupsResponse<'a> {
-    let asks_for_operations = request.include_authorized_operations;
+    let authorized_operations = if request.include_authorized_operations {
+        operations::GROUP
+    } else {
+        operations::NOT_ASKED
+    };
     let groups = request.groups.into_iter().map(|group_id| async move {
         let described = describe(ctx, group_id).await;
-        let is_told = asks_for_operations && described.error_code == ErrorCode::None.code();
-        let authorized_operations = if is_told { operations::GROUP } else { operations::NOT_ASKED };
         if described.error_code == ErrorCode::None.code() {
             DescribedGroup { authorized_operations, ..described }
         } else {

@@ -4,6 +4,9 @@
 //!
 //! References: KIP-664.
 
+use std::borrow::Cow;
+
+use aquifer_broker_coordinator::topic::validate_topic_name;
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::message::describe_producers::{
     DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState,
@@ -13,6 +16,7 @@ use futures_util::future::join_all;
 
 use super::target;
 use crate::context::RequestContext;
+use crate::partition::PartitionError;
 
 /// Answers the request.
 pub(crate) async fn handle<'a>(
@@ -33,15 +37,16 @@ async fn answer(
     topic: &str,
     partition_index: i32,
 ) -> PartitionResponse<'static> {
-    let (error_code, active_producers) = match find(ctx, topic, partition_index).await {
-        Ok(producers) => (ErrorCode::None, producers),
-        Err(error) => (error, Vec::new()),
-    };
-    PartitionResponse {
-        partition_index,
-        error_code: error_code.code(),
-        error_message: None,
-        active_producers,
+    match find(ctx, topic, partition_index).await {
+        Ok(active_producers) => {
+            PartitionResponse { partition_index, active_producers, ..PartitionResponse::default() }
+        }
+        Err((error, message)) => PartitionResponse {
+            partition_index,
+            error_code: error.code(),
+            error_message: message.map(Cow::Owned),
+            active_producers: Vec::new(),
+        },
     }
 }
 
@@ -49,9 +54,13 @@ async fn find(
     ctx: &RequestContext,
     topic: &str,
     partition_index: i32,
-) -> Result<Vec<ProducerState>, ErrorCode> {
-    let partition = target::partition_by_name(ctx, topic, partition_index)?;
-    let producers = partition.producers().await.map_err(|error| error.code())?;
+) -> Result<Vec<ProducerState>, (ErrorCode, Option<String>)> {
+    validate_topic_name(topic).map_err(|error| (error.code(), Some(error.to_string())))?;
+    let partition = target::partition_by_name(ctx, topic, partition_index).map_err(|error| {
+        (error, Some("This server does not host this topic-partition.".to_owned()))
+    })?;
+    let refused = |error: PartitionError| (error.code(), Some(error.to_string()));
+    let producers = partition.producers().await.map_err(refused)?;
     Ok(producers
         .into_iter()
         .map(|producer| ProducerState {

@@ -3,16 +3,17 @@
 //! Behaviour: acks=-1 answers when the records are durable, acks=1 when they are appended, acks=0 not at all: there an error
 //! can only be told by closing the connection. All batches of a request are queued before the connection's next request is
 //! looked at. v0–v2 are answered with UNSUPPORTED_VERSION; they are advertised only (see `api_versions.rs`). What lies in
-//! a transaction has to be let in first (`admission.rs`).
+//! a transaction has to be let in first (`admission.rs`). Of a partition that is named twice the last batch counts.
 //!
 //! References: KIP-98, KIP-467, KIP-951.
 
 mod admission;
+mod named_once;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use aquifer_broker_coordinator::topic::image::MetadataImage;
+use aquifer_broker_coordinator::topic::image::{MetadataImage, TopicImage};
 use aquifer_broker_protocol::ErrorCode;
 use aquifer_broker_protocol::message::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
@@ -23,12 +24,16 @@ use bytes::Bytes;
 use self::admission::Admission;
 use super::target::{self, TopicKey};
 use crate::context::RequestContext;
-use crate::partition::{Acks, AppendHow, Appended, Origin, PartitionError, PendingAppend};
+use crate::partition::{
+    Acks, AppendHow, Appended, Origin, Partition, PartitionError, PendingAppend,
+};
 
 /// The first version whose requests are served.
 const SERVED_SINCE_VERSION: i16 = 3;
 /// The first version that names topics by their ids.
 const IDS_SINCE_VERSION: i16 = 13;
+/// The first version whose clients number each transaction's batches from 0 (KIP-890).
+const TRANSACTIONS_V2_SINCE_VERSION: i16 = 12;
 /// Kafka's admin clients under this name may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
@@ -36,24 +41,33 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
+    /// Where the partition starts, or -1.
+    log_start_offset: i64,
     /// Position in the batch, and what is wrong there.
     records: Vec<(i32, String)>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self { code, message: None, log_start_offset: -1, records: Vec::new() }
     }
 }
 
-impl From<PartitionError> for Refusal {
-    fn from(error: PartitionError) -> Self {
-        let (code, message) = (error.code(), Some(error.to_string()));
-        let records = match error {
-            PartitionError::RefusedRecords(refused) => refused.records,
-            _ => Vec::new(),
-        };
-        Self { code, message, records }
+impl Refusal {
+    fn new(code: ErrorCode, message: String) -> Self {
+        Self { message: Some(message), ..code.into() }
+    }
+
+    /// The partition did not take the batch.
+    fn by(partition: &Partition, error: PartitionError) -> Self {
+        let mut refusal = Self::new(error.code(), error.to_string());
+        if error.tells_log_start() {
+            refusal.log_start_offset = partition.offsets().log_start;
+        }
+        if let PartitionError::RefusedRecords(refused) = error {
+            refusal.records = refused.records;
+        }
+        refusal
     }
 }
 
@@ -62,8 +76,9 @@ type Queued = Result<PendingAppend, Refusal>;
 /// Answers the request.
 pub(crate) async fn handle<'a>(
     ctx: &RequestContext,
-    request: ProduceRequest<'a>,
+    mut request: ProduceRequest<'a>,
 ) -> ProduceResponse<'a> {
+    named_once::settle(&mut request.topic_data);
     let turn = ctx.peer.turn.take();
     let acks = request.acks;
     let image = ctx.node.hosting.image();
@@ -113,7 +128,12 @@ fn check(ctx: &RequestContext, request: &ProduceRequest<'_>) -> Result<AppendHow
         -1 => Acks::All,
         _ => return Err(ErrorCode::InvalidRequiredAcks),
     };
-    Ok(AppendHow { acks, origin: Origin::Client })
+    let origin = if ctx.api_version >= TRANSACTIONS_V2_SINCE_VERSION {
+        Origin::ClientV2
+    } else {
+        Origin::Client
+    };
+    Ok(AppendHow { acks, origin })
 }
 
 async fn queue_topic(
@@ -131,38 +151,35 @@ async fn queue_topic(
     let mut queued = Vec::with_capacity(data.partition_data.len());
     for partition_data in &data.partition_data {
         let pending = match topic {
+            Ok((how, admission, topic)) => queue(ctx, how, admission, topic, partition_data).await,
             Err(code) => Err(code.into()),
-            Ok((_, _, topic)) if topic.is_internal() && ctx.client_id != ADMIN_CLIENT_ID => {
-                Err(Refusal {
-                    code: ErrorCode::InvalidTopicException,
-                    message: Some(format!("Cannot append to internal topic {}", topic.name)),
-                    records: Vec::new(),
-                })
-            }
-            Ok((how, admission, topic)) => match target::partition(ctx, topic, partition_data.index)
-                .and_then(|partition| {
-                    admission.check(&topic.name, partition_data.index).map(|()| partition)
-                }) {
-                Err(code) => Err(code.into()),
-                Ok(partition) => match records(ctx, partition_data) {
-                    None => Err(Refusal {
-                        code: ErrorCode::InvalidRecord,
-                        message: Some(
-                            "a produce request must have exactly one record batch per partition"
-                                .to_owned(),
-                        ),
-                        records: Vec::new(),
-                    }),
-                    Some(records) => partition
-                        .enqueue_within(records, ctx.body.len(), how)
-                        .await
-                        .map_err(Refusal::from),
-                },
-            },
         };
         queued.push((partition_data.index, pending));
     }
     queued
+}
+
+async fn queue(
+    ctx: &RequestContext,
+    how: AppendHow,
+    admission: &Admission,
+    topic: &TopicImage,
+    data: &PartitionProduceData<'_>,
+) -> Queued {
+    if topic.is_internal() && ctx.client_id != ADMIN_CLIENT_ID {
+        let message = format!("Cannot append to internal topic {}", topic.name);
+        return Err(Refusal::new(ErrorCode::InvalidTopicException, message));
+    }
+    let partition = target::partition(ctx, topic, data.index)?;
+    admission.check(&topic.name, data.index)?;
+    let Some(records) = records(ctx, data) else {
+        return Err(Refusal::new(
+            ErrorCode::InvalidRecord,
+            "a produce request must have exactly one record batch per partition".to_owned(),
+        ));
+    };
+    let queued = partition.enqueue_within(records, ctx.body.len(), how).await;
+    queued.map_err(|error| Refusal::by(&partition, error))
 }
 
 /// How the request names a topic.
@@ -185,14 +202,15 @@ async fn finish(
     acks: i16,
     deadline: tokio::time::Instant,
 ) -> Result<Appended, Refusal> {
-    let pending = queued?;
-    if acks != -1 {
-        return Ok(pending.await?);
-    }
-    match tokio::time::timeout_at(deadline, pending).await {
-        Ok(appended) => Ok(appended?),
-        Err(_) => Err(ErrorCode::RequestTimedOut.into()),
-    }
+    let mut pending = queued?;
+    let appended = if acks == -1 {
+        tokio::time::timeout_at(deadline, &mut pending)
+            .await
+            .map_err(|_| Refusal::from(ErrorCode::RequestTimedOut))?
+    } else {
+        (&mut pending).await
+    };
+    appended.map_err(|error| Refusal::by(pending.partition(), error))
 }
 
 fn partition_response<'a>(
@@ -211,6 +229,7 @@ fn partition_response<'a>(
             index,
             error_code: refusal.code.code(),
             base_offset: -1,
+            log_start_offset: refusal.log_start_offset,
             record_errors: refusal
                 .records
                 .into_iter()

@@ -256,6 +256,7 @@ async fn a_producers_pipelined_batches_keep_their_order_and_duplicates_get_their
     for sequence in [4, 0, 2] {
         let again = partition.append(produced(sequence, "x"), ALL).await.unwrap();
         assert_eq!(again.base_offset, i64::from(sequence));
+        assert_eq!(again.log_append_time_ms, NOW_MS, "that of the first time");
     }
     let gap = partition.append(produced(9, "x"), ALL).await.unwrap_err();
     assert_eq!(gap.code(), ErrorCode::OutOfOrderSequenceNumber);

@@ -121,6 +121,12 @@ fn client_batch(
     if !rest.is_empty() {
         return Err(PartitionError::NotOneBatch("expected exactly one record batch".to_owned()));
     }
+    if batch.base_offset() != 0 {
+        return Err(PartitionError::InvalidRecord(format!(
+            "base offset of a producer's batch is {}, expected 0",
+            batch.base_offset()
+        )));
+    }
     if batch.size_bytes() > topic.config.message_bytes_max {
         return Err(PartitionError::MessageTooLarge {
             size: batch.size_bytes(),
@@ -181,12 +187,6 @@ fn check_header(batch: &RecordBatch<'_>) -> Result<(), PartitionError> {
         return Err(PartitionError::InvalidRecord(
             "clients may not write control batches".to_owned(),
         ));
-    }
-    if batch.base_offset() != 0 {
-        return Err(PartitionError::InvalidRecord(format!(
-            "base offset of a producer's batch is {}, expected 0",
-            batch.base_offset()
-        )));
     }
     if batch.header().has_producer_id() {
         let producer_id = batch.producer_id();

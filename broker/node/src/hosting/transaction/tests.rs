@@ -289,9 +289,11 @@ async fn a_transaction_whose_time_is_up_ends_by_itself() {
     notify.notified().await;
     assert_eq!(stack.completed("x").await, TransactionState::CompleteAbort);
     assert!(!stack.is_open("t"));
-    assert_eq!(stack.end("x", producer, Outcome::Commit).await, Err(ErrorCode::ProducerFenced));
+    assert_eq!(stack.end("x", producer, Outcome::Commit).await, Err(ErrorCode::InvalidTxnState));
     let late = stack.append("t", producer, 1).await.unwrap_err();
     assert_eq!(late.code(), ErrorCode::InvalidProducerEpoch);
+    let next = Producer { epoch: producer.epoch + 1, ..producer };
+    assert_eq!(stack.end("x", producer, Outcome::Abort).await, Ok(next), "it goes on");
     stack.stop_cleanly().await;
 }
 

@@ -55,6 +55,22 @@ fn is_past(partition: &Partition, after: i64, bound: ReadBound) -> impl Future<O
 }
 
 #[tokio::test]
+async fn a_newer_transaction_whose_first_batch_is_missing_is_refused() {
+    let fixture = Fixture::new();
+    let partitions = fixture.open().await;
+    let partition = partition(&partitions, 0);
+    let v2 = AppendHow { acks: Acks::All, origin: Origin::ClientV2 };
+    let refused = partition.append(transactional(7, 1, "b"), v2).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::OutOfOrderSequenceNumber);
+    for sequence in 0..2 {
+        partition.append(transactional(7, sequence, "a"), v2).await.unwrap();
+    }
+    // An older client's state may have expired.
+    partition.append(transactional(8, 1, "b"), ALL).await.unwrap();
+    assert_eq!(partition.offsets().log_end, 3);
+}
+
+#[tokio::test]
 async fn committed_reads_wait_until_transactions_are_durably_decided() {
     let fixture = Fixture::new();
     let partitions = fixture.open().await;

@@ -41,12 +41,16 @@ fn batches_of_clients_are_checked() {
     check(&good, &config, None);
     check(b"", &config, Some(ErrorCode::InvalidRecord));
     check(&[&good[..], &good[..]].concat(), &config, Some(ErrorCode::InvalidRecord));
-    check(&good[..good.len() - 1], &config, Some(ErrorCode::CorruptMessage));
+    check(&good[..good.len() - 1], &config, Some(ErrorCode::InvalidRecord));
+    check(&good[..40], &config, Some(ErrorCode::InvalidRecord));
     check(&changed(70, 9, false), &config, Some(ErrorCode::CorruptMessage));
+    check(&changed(7, 9, false), &config, Some(ErrorCode::InvalidRecord));
+    check(&changed(11, 20, false), &config, Some(ErrorCode::CorruptMessage));
     check(&changed(16, 1, true), &config, Some(ErrorCode::InvalidRecord));
+    check(&changed(16, 3, true), &config, Some(ErrorCode::CorruptMessage));
     check(&changed(22, 6, true), &config, Some(ErrorCode::UnsupportedCompressionType));
     check(&changed(60, 2, true), &config, Some(ErrorCode::InvalidRecord));
-    check(&changed(61, 90, true), &config, Some(ErrorCode::CorruptMessage));
+    check(&changed(61, 90, true), &config, Some(ErrorCode::InvalidRecord));
     check(
         &batch(BatchOptions { control: true, ..options }, &["a"]),
         &config,
@@ -60,8 +64,10 @@ fn batches_of_clients_are_checked() {
         ..options
     };
     check(&batch(transactional, &["a"]), &config, None);
-    let stamped = BatchOptions { timestamp_type: TimestampType::LogAppendTime, ..options };
-    check(&batch(stamped, &["a"]), &config, Some(ErrorCode::InvalidTimestamp));
+    let epoch_below_0 = BatchOptions { producer_epoch: -1, ..transactional };
+    check(&batch(epoch_below_0, &["a"]), &config, Some(ErrorCode::InvalidProducerEpoch));
+    let sequence_below_0 = BatchOptions { base_sequence: -1, ..transactional };
+    check(&batch(sequence_below_0, &["a"]), &config, Some(ErrorCode::InvalidRecord));
     check(
         &good,
         &PartitionConfig { message_bytes_max: 20, ..config.clone() },
@@ -100,6 +106,42 @@ fn timestamps_are_put_right() {
         (stamped.max_timestamp(), stamped.timestamp_type()),
         (NOW_MS + 9, TimestampType::LogAppendTime)
     );
+}
+
+#[test]
+fn a_batch_that_a_broker_stamped_gets_its_own_times_back() {
+    let options =
+        BatchOptions { timestamp_type: TimestampType::LogAppendTime, ..BatchOptions::default() };
+    let stamped = batch(options, &["a"]);
+    let config = PartitionConfig::default();
+    let taken = validate(&stamped, &config, NOW_MS).unwrap();
+    let (taken, _) = RecordBatch::parse(&taken).unwrap();
+    taken.verify_crc().unwrap();
+    assert_eq!(taken.timestamp_type(), TimestampType::CreateTime);
+    assert_eq!(taken.max_timestamp(), NOW_MS);
+    // Where the broker gives the time a producer must not.
+    let stamping = PartitionConfig { log_append_time: true, ..config };
+    check(&stamped, &stamping, Some(ErrorCode::InvalidTimestamp));
+}
+
+#[test]
+fn a_refusal_by_the_partition_tells_where_it_starts() {
+    let config = PartitionConfig { message_bytes_max: 1000, ..PartitionConfig::default() };
+    let good = plain("value");
+    let check = |records: &[u8], expected: bool| {
+        let refused = validate(records, &config, NOW_MS).unwrap_err();
+        assert_eq!(refused.tells_log_start(), expected, "{refused}");
+    };
+    let mut moved = BytesMut::from(&good[..]);
+    moved[7] = 9;
+    check(&moved, true);
+    check(&batch(BatchOptions { control: true, ..BatchOptions::default() }, &["a"]), true);
+    check(&good[..40], false);
+    check(&[&good[..], &good[..]].concat(), false);
+    check(&plain(&"x".repeat(1000)), false);
+    let mut torn = BytesMut::from(&good[..]);
+    torn[70] ^= 1;
+    check(&torn, false);
 }
 
 fn compacted() -> PartitionConfig {
