@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use aquifer_broker_protocol::ApiKey;
 use aquifer_broker_protocol::message::api_versions::ApiVersionsRequest;
+use aquifer_broker_protocol::message::init_producer_id::InitProducerIdRequest;
 use aquifer_tests::{Aquifer, Kafka, Options};
 
 use answer::{Seen, flatten, parse};
@@ -48,6 +49,14 @@ async fn compare(area: &str, script: impl AsyncFn(&mut Caller)) -> Result<()> {
     let prefix = format!("{area}-{:08x}-", rand::random::<u32>());
     let mut theirs = Caller::new(&kafka.address, &prefix, versions.clone());
     let mut own = Caller::new(&ours, &prefix, versions);
+    // A broker that has just started has no producer ids to give for a moment.
+    let producer = || InitProducerIdRequest {
+        transaction_timeout_ms: 60_000,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..InitProducerIdRequest::default()
+    };
+    theirs.settle(4, producer, |answer| answer.error_code == 0).await;
     tokio::join!(script(&mut theirs), script(&mut own));
     let (theirs, own) = (theirs.answers(), own.answers());
     println!("{area}: {} answers compared", theirs.len());
