@@ -17,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let started = command::start::Started::now();
+    // The allocator asks for huge pages, and an idle program would hold twice its memory in half-used ones.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let command = match command::Command::try_parse() {
         Ok(command) => command,
         Err(error) => {

@@ -28,8 +28,13 @@ pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> String {
 
 /// The value below which that many per cent of the times lie, in milliseconds.
 pub(crate) fn percentile_ms(times: &mut [Duration], percent: usize) -> f64 {
+    permille_ms(times, percent * 10)
+}
+
+/// The value below which that many thousandths of the times lie, in milliseconds.
+pub(crate) fn permille_ms(times: &mut [Duration], permille: usize) -> f64 {
     times.sort_unstable();
-    let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    let index = (times.len() * permille / 1000).min(times.len().saturating_sub(1));
     times.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
 }
 

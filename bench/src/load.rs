@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Load {
     pub(crate) count: u64,
     pub(crate) value_bytes: usize,
+    /// `compression.type`. Values that are compressed are text, others are noise.
+    pub(crate) codec: &'static str,
 }
 
 fn client(address: &str) -> ClientConfig {
@@ -38,9 +40,14 @@ fn admin(address: &str) -> Result<AdminClient<DefaultClientContext>> {
     Ok(client(address).create()?)
 }
 
-/// Creates an empty topic.
+/// Creates an empty topic of [`PARTITIONS`].
 pub(crate) async fn create_topic(address: &str, name: &str) -> Result<()> {
-    let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+    create_topic_of(address, name, PARTITIONS).await
+}
+
+/// Creates an empty topic.
+pub(crate) async fn create_topic_of(address: &str, name: &str, partitions: i32) -> Result<()> {
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let results = admin(address)?.create_topics([&topic], &AdminOptions::new()).await?;
     for result in results {
         result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
@@ -78,17 +85,16 @@ impl ProducerContext for Counting {
     }
 }
 
-fn producer(
-    address: &str,
-    linger_ms: u32,
-) -> Result<(ThreadedProducer<Counting>, Arc<Deliveries>)> {
+type Client = (ThreadedProducer<Counting>, Arc<Deliveries>);
+
+fn producer(address: &str, settings: &[(&str, &str)]) -> Result<Client> {
     let deliveries = Arc::new(Deliveries::default());
     let mut config = client(address);
-    config
-        .set("acks", "all")
-        .set("linger.ms", linger_ms.to_string())
-        .set("batch.size", BATCH_BYTES.to_string());
+    config.set("acks", "all").set("batch.size", BATCH_BYTES.to_string());
     config.set("batch.num.messages", "100000").set("queue.buffering.max.messages", "500000");
+    for (key, value) in settings {
+        config.set(*key, *value);
+    }
     Ok((config.create_with_context(Counting(Arc::clone(&deliveries)))?, deliveries))
 }
 
@@ -104,10 +110,46 @@ fn payload(bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
-/// Produces as fast as is answered, spread over the partitions; the time until the last acknowledgement.
+/// Text as JSON documents are made of, the same for every record: it compresses within a batch and within a record.
+fn text(bytes: usize) -> Vec<u8> {
+    let noise = payload(bytes);
+    let fields = noise.chunks(8).enumerate().flat_map(|(index, chunk)| {
+        let value: u32 = chunk.iter().map(|byte| u32::from(*byte)).sum();
+        format!("\"field_{}\":{value},", index % 20).into_bytes()
+    });
+    fields.take(bytes).collect()
+}
+
+/// Produces as fast as is answered, in large batches; the time until the last acknowledgement.
 pub(crate) fn produce(address: &str, topic: &str, load: Load) -> Result<Duration> {
-    let (producer, deliveries) = producer(address, 20)?;
-    let value = payload(load.value_bytes);
+    let client = producer(address, &[("linger.ms", "20"), ("compression.type", load.codec)])?;
+    send_all(client, topic, load)
+}
+
+/// Produces as fast as is answered, each record in a request of its own.
+pub(crate) fn produce_singly(address: &str, topic: &str, load: Load) -> Result<Duration> {
+    let client = producer(address, &[("linger.ms", "0"), ("batch.num.messages", "1")])?;
+    send_all(client, topic, load)
+}
+
+/// Produces and reads at the same time; the time until the last record was read.
+pub(crate) fn pass_through(address: &str, topic: &str, load: Load) -> Result<Duration> {
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| fetch(address, topic, load));
+        produce(address, topic, load)?;
+        match reading.join() {
+            Ok(read) => read.map(|_| began.elapsed()),
+            Err(_) => bail!("the reader panicked"),
+        }
+    })
+}
+
+fn send_all((producer, deliveries): Client, topic: &str, load: Load) -> Result<Duration> {
+    let value = match load.codec {
+        "none" => payload(load.value_bytes),
+        _ => text(load.value_bytes),
+    };
     // Metadata first: the time is that of the records.
     producer.client().fetch_metadata(Some(topic), PATIENCE)?;
     let began = Instant::now();
@@ -168,15 +210,19 @@ pub(crate) fn fetch(address: &str, topic: &str, load: Load) -> Result<Duration> 
     Ok(began.elapsed())
 }
 
+/// Records at a steady pace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steady {
+    pub(crate) partitions: i32,
+    pub(crate) value_bytes: usize,
+    pub(crate) per_second: u32,
+    pub(crate) length: Duration,
+}
+
 /// Produces at a steady rate without lingering; how long each record took to be acknowledged.
-pub(crate) fn steady(
-    address: &str,
-    topic: &str,
-    value_bytes: usize,
-    per_second: u32,
-    length: Duration,
-) -> Result<Vec<Duration>> {
-    let (producer, deliveries) = producer(address, 0)?;
+pub(crate) fn steady(address: &str, topic: &str, pace: Steady) -> Result<Vec<Duration>> {
+    let Steady { partitions, value_bytes, per_second, length } = pace;
+    let (producer, deliveries) = producer(address, &[("linger.ms", "0")])?;
     let value = payload(value_bytes);
     producer.client().fetch_metadata(Some(topic), PATIENCE)?;
     let began = Instant::now();
@@ -186,7 +232,7 @@ pub(crate) fn steady(
         if let Some(early) = due.checked_sub(began.elapsed()) {
             std::thread::sleep(early);
         }
-        let partition = i32::try_from(number)? % PARTITIONS;
+        let partition = i32::try_from(number)? % partitions;
         // Counted from when it was due: a sender that is held up does not hide what holds it up.
         let sent = Box::new(Some(began + due));
         let record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, sent)

@@ -1,11 +1,13 @@
 //! On what, and of which commit, the figures were taken.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::figures::{number, percentile_ms};
 
@@ -85,10 +87,40 @@ fn sync_ms(folder: &Path) -> Result<(f64, f64)> {
     let mut file = tempfile::tempfile_in(folder)?;
     let mut times: Vec<Duration> = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        let began = Instant::now();
-        file.write_all(&[1; 4096])?;
-        file.sync_data()?;
-        times.push(began.elapsed());
+        times.push(timed_sync(&mut file)?);
     }
     Ok((percentile_ms(&mut times, 50), percentile_ms(&mut times, 99)))
+}
+
+fn timed_sync(file: &mut File) -> Result<Duration> {
+    let began = Instant::now();
+    file.write_all(&[1; 4096])?;
+    file.sync_data()?;
+    Ok(began.elapsed())
+}
+
+/// Syncs a file in that folder every few milliseconds while `work` runs, and returns what each sync took, too.
+pub(crate) fn sync_beside<R>(
+    folder: &Path,
+    work: impl FnOnce() -> Result<R>,
+) -> Result<(R, Vec<Duration>)> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut file = tempfile::tempfile_in(folder)?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| {
+            let mut times = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                times.push(timed_sync(&mut file)?);
+                std::thread::sleep(PAUSE);
+            }
+            anyhow::Ok(times)
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        match syncing.join() {
+            Ok(times) => Ok((result?, times?)),
+            Err(_) => bail!("the syncing thread panicked"),
+        }
+    })
 }

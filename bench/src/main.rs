@@ -14,6 +14,7 @@ mod machine;
 mod process;
 mod program;
 mod progress;
+mod recovery;
 mod report;
 mod services;
 mod sink;
@@ -62,6 +63,8 @@ enum Part {
     Start,
     /// Produce and fetch beside Apache Kafka.
     Produce,
+    /// Starts after a crash and with many partitions.
+    Recovery,
     /// Change capture beside pg_recvlogical.
     Capture,
     /// The Elasticsearch sink beside its own bulk bodies.
@@ -125,6 +128,9 @@ async fn measure(options: Options, folder: &Path) -> Result<()> {
     }
     if wanted(Part::Produce) {
         broker::measure(&bench).await?.into_iter().for_each(|section| report.add(section));
+    }
+    if wanted(Part::Recovery) {
+        report.add(recovery::measure(&bench).await?);
     }
     if wanted(Part::Capture) || wanted(Part::Sink) || wanted(Part::Latency) {
         for section in pipeline(&bench, wanted).await? {

@@ -30,9 +30,15 @@ pub(crate) struct Aquifer {
 impl Aquifer {
     /// Starts it on an empty directory of that name and on free ports.
     pub(crate) async fn start(bench: &Bench, name: &str, arguments: &[&str]) -> Result<Self> {
+        let _ = std::fs::remove_dir_all(bench.folder.join(name));
+        Self::start_again(bench, name, arguments).await
+    }
+
+    /// Starts it on what an earlier process left in the directory of that name.
+    pub(crate) async fn start_again(bench: &Bench, name: &str, arguments: &[&str]) -> Result<Self> {
         let folder = bench.folder.join(name);
-        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
+        let _ = std::fs::remove_file(folder.join("ready.json"));
         let (ready, log) = (folder.join("ready.json"), folder.join("aquifer.log"));
         let mut command = Command::new(&bench.aquifer);
         command
@@ -80,6 +86,11 @@ impl Aquifer {
     /// Ends it in order.
     pub(crate) async fn stop(self) -> Result<()> {
         self.process.stop().await
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(self) -> Result<()> {
+        self.process.kill()
     }
 
     /// Posts a connector and waits until all of its tasks run.

@@ -84,6 +84,11 @@ impl Kafka {
     pub(crate) async fn stop(self) -> Result<()> {
         self.process.stop().await
     }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(self) -> Result<()> {
+        self.process.kill()
+    }
 }
 
 /// A script's service on a directory of its own; dropping it stops it.

@@ -1,5 +1,5 @@
-//! Appending to a partition: checked by whoever asks, and written by them too when nobody is before them and the disk
-//! takes writes without a wait; otherwise queued, and written by the partition's append thread.
+//! Appending to a partition: checked by whoever asks, queued, and written by the partition's append thread; under
+//! `log.flush.mode=os` written by whoever asks when nobody is before them and the disk takes writes without a wait.
 //!
 //! - Offsets are given out in the order of the calls, whoever writes.
 //! - A handler that finds the disk slow pays for it once: for a while everything goes to the append thread.
@@ -113,7 +113,7 @@ impl Partition {
         Ok(PendingAppend { reply: receiver, partition: Arc::clone(self) })
     }
 
-    /// Writes the append when that takes no wait, or queues it.
+    /// Writes the append when that takes no wait, or queues it. While a file is synced its writes do wait.
     fn hand_in(self: &Arc<Self>, append: QueuedAppend) -> Result<(), PartitionError> {
         let mut queue = self.queue.lock();
         // Under the lock: whoever sets `gone` empties the queue after it.
@@ -121,7 +121,8 @@ impl Partition {
             return Err(self.gone_error());
         }
         let began = self.shared.clock.instant();
-        if queue.writing == 0
+        if self.shared.flush_mode == FlushMode::Os
+            && queue.writing == 0
             && queue.pending.is_empty()
             && self.shared.pace.is_quick(began)
             && let Some(slot) = self.slot.try_lock()
