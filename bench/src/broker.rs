@@ -11,7 +11,7 @@ use crate::load::{
     Load, Steady, create_topic, create_topic_of, delete_topic, fetch, pass_through, produce,
     produce_singly, steady,
 };
-use crate::machine::sync_beside;
+use crate::machine::{settle, sync_beside};
 use crate::process::{cpu_seconds, memory_mib};
 use crate::program::Aquifer;
 use crate::progress::Progress;
@@ -133,6 +133,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Section>> {
             } else {
                 format!("round {round}, {name}")
             });
+            settle().await?;
             for at in 0..LOADS.len() {
                 throughput(bench, side, at, round).await?;
             }
@@ -287,7 +288,7 @@ const HEAD: [&str; 6] =
 fn throughput_section(bench: &Bench, sides: &[Side; 3]) -> Section {
     let how = format!(
         "librdkafka on the same machine, acks=all, batches of 64 KiB, 4 partitions, {} MiB of 1000-byte and half as many of the other values a round, {} rounds after one to warm up. Values that are compressed are text, the others are noise. Single: each record in a request of its own. Through: produced and read at the same time. \
-         Apache Kafka 4.3 with its defaults and 1 GiB of heap never syncs by itself: `os` is Aquifer with `log.flush.mode=os`, which does the same; `commit` is Aquifer's default, where an acknowledgement means synced. CPU is that of the broker's process: a sync does its writing there, while what is not synced is written later by the kernel's own threads and counted nowhere.",
+         Apache Kafka 4.3 with its defaults and 1 GiB of heap never syncs by itself, and what one broker leaves unwritten is written before the next one's turn: `os` is Aquifer with `log.flush.mode=os`, which does the same; `commit` is Aquifer's default, where an acknowledgement means synced. CPU is that of the broker's process: a sync does its writing there, while what is not synced is written later by the kernel's own threads and counted nowhere.",
         bench.mebibytes, bench.rounds
     );
     let mut section = Section::new("Produce and fetch beside Apache Kafka", &how, &HEAD);

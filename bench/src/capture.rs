@@ -15,6 +15,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::Bench;
 use crate::figures::{median, number, range, ratio};
+use crate::machine::settle;
 use crate::process::{cpu_seconds, memory_mib};
 use crate::program::Aquifer;
 use crate::progress::Progress;
@@ -53,6 +54,7 @@ pub(crate) async fn measure(
     let rows = f64::from(bench.rows);
     for (number, name) in rounds.iter().enumerate() {
         progress.step(&format!("round {}, pg_recvlogical", number + 1));
+        settle().await?;
         let (took, cpu) = drain_raw(postgres, &format!("raw_{name}"), &end)?;
         raw.push(rows / took);
         raw_cpu.push(cpu * 1e6 / rows);

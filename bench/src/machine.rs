@@ -99,6 +99,11 @@ fn timed_sync(file: &mut File) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
+/// Waits until the disk has what was written so far: what one measurement leaves behind must not slow down the next.
+pub(crate) async fn settle() -> Result<()> {
+    Ok(tokio::task::spawn_blocking(rustix::fs::sync).await?)
+}
+
 /// Syncs a file in that folder every few milliseconds while `work` runs, and returns what each sync took, too.
 pub(crate) fn sync_beside<R>(
     folder: &Path,

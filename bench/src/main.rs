@@ -155,6 +155,7 @@ async fn measure(options: Options, folder: &Path) -> Result<()> {
 
 /// The parts that need Postgres and Elasticsearch: one start of each for all of them.
 async fn pipeline(bench: &Bench, wanted: impl Fn(Part) -> bool) -> Result<Vec<Section>> {
+    machine::settle().await?;
     let postgres = services::Postgres::start(bench).await?;
     let mut sections = Vec::new();
     let program = program::Aquifer::start(bench, "pipeline", &[]).await?;

@@ -362,7 +362,8 @@ async fn second_worker_shuts_the_first_ones_task_out_and_nothing_is_doubled() ->
             Ok(log.contains("transactional.id connect-cluster-lines-0").then_some(()))
         }
     })
-    .await?;
+    .await
+    .with_context(|| format!("first:\n{}\nsecond:\n{}", first.log(), second.log()))?;
     let count = append(10)?;
     let broker = first.addresses.kafka.clone();
     let expected: Vec<Vec<u8>> = (0..count).map(|n| n.to_string().into_bytes()).collect();

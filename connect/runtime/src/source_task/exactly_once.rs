@@ -75,6 +75,7 @@ pub(super) async fn run(
         open: None,
         committing: None,
         lost: false,
+        lost_since_epoch_ms: None,
     };
     run.running();
     let mut result = source.work().await;
@@ -91,7 +92,12 @@ pub(super) async fn run(
             );
         }
     }
-    source.abandon().await;
+    // A producer may hear that it was shut out only when it aborts.
+    if let Some(error) = source.abandon().await
+        && result.is_err()
+    {
+        result = Err(error);
+    }
     if tokio::time::timeout(run.graceful_timeout(), source.task.stop()).await.is_err() {
         tracing::warn!(task = %run.id, "the connector's task did not stop in time");
     }
@@ -215,6 +221,8 @@ struct SourceLoop<'a> {
     committing: Option<Committing>,
     /// Whether a transaction can't be completed any more.
     lost: bool,
+    /// When the transaction was begun that failed.
+    lost_since_epoch_ms: Option<i64>,
 }
 
 enum Step {
@@ -375,6 +383,7 @@ impl SourceLoop<'_> {
         since_epoch_ms: Option<i64>,
     ) -> ConnectError {
         self.lost = true;
+        self.lost_since_epoch_ms = self.lost_since_epoch_ms.or(since_epoch_ms);
         let ClientError::Fenced { .. } = &error else {
             if let ClientError::Abortable { .. } = &error {
                 return ConnectError::retriable(format!("{doing}: {error}"));
@@ -412,12 +421,19 @@ impl SourceLoop<'_> {
         Ok(())
     }
 
-    /// Aborts what could not be committed, so that readers need not wait for the coordinator to do so.
-    async fn abandon(&mut self) {
-        let unfinished = self.open.take().is_some() | self.committing.take().is_some() | self.lost;
-        if unfinished && let Err(error) = self.producer.abort(ABORT_MAX).await {
-            tracing::debug!(task = %self.run.id, error = %error, "transaction is left to the next attempt");
+    /// Aborts what could not be committed, so that readers need not wait for the coordinator to do so. An error if another
+    /// producer has shut this one out: then the task must not try again.
+    async fn abandon(&mut self) -> Option<ConnectError> {
+        let open = self.open.take().map(|open| open.since_epoch_ms);
+        let committing = self.committing.take().map(|committing| committing.since_epoch_ms);
+        let since = open.or(committing).or(self.lost_since_epoch_ms);
+        if since.is_none() && !self.lost {
+            return None;
         }
+        let Err(error) = self.producer.abort(ABORT_MAX).await else { return None };
+        tracing::debug!(task = %self.run.id, error = %error, "transaction is left to the next attempt");
+        matches!(error, ClientError::Fenced { .. })
+            .then(|| self.failed("abort transaction", error, since))
     }
 }
 
